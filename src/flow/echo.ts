@@ -1,0 +1,207 @@
+/**
+ * Real pings: echo requests of guests to other addresses leave through the host, and the replies come back.
+ *
+ * One ping endpoint per guest address, identifier and destination. The reply's source is the address the guest pinged,
+ * whatever NAT made of it (contract §16 row 9).
+ */
+import { IpAddress, MAPPED } from '../packet/address.ts';
+import { finish, type Sum } from '../packet/checksum.ts';
+import * as icmp from '../packet/icmpv4.ts';
+import * as ipv4 from '../packet/ipv4.ts';
+import type { Arena } from '../runtime/arena.ts';
+import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
+import type { Neighbour } from '../gateway/neighbour.ts';
+import type { InboundPacket, Transport } from '../gateway/packet.ts';
+import type { EndpointHandler, HostNetwork, PingEndpoint } from '../host/endpoint.ts';
+import { EACCES, EHOSTUNREACH, ENETUNREACH, EPERM } from '../host/errno.ts';
+import type { FlowPolicy } from './policy.ts';
+
+/** Echo flows at once; the one idle longest makes room. */
+export const ECHO_LIMIT = 256;
+/** Milliseconds without a request or reply. */
+const IDLE = 30_000;
+/** Replies of one flow per pump. */
+const PER_PUMP = 32;
+const PAYLOAD = 65_535 - ipv4.HEADER - icmp.HEADER;
+
+/** What echo needs of the gateway. */
+export interface EchoGateway {
+  readonly icmp: { unreachable(packet: InboundPacket, code: number): void };
+  sendIpv4(to: Neighbour, source: number, destination: number, protocol: number, at: number, length: number): boolean;
+}
+
+export interface EchoOptions {
+  readonly arena: Arena;
+  readonly sum: Sum;
+  readonly timers: TimerWheel;
+  readonly host: HostNetwork;
+  readonly gateway: EchoGateway;
+  readonly policy: FlowPolicy;
+}
+
+export class EchoCounters {
+  requests = 0;
+  replies = 0;
+  blocked = 0;
+  /** The host allows neither ping sockets nor raw ones. */
+  notPermitted = 0;
+  unreachable = 0;
+  failed = 0;
+  evicted = 0;
+}
+
+class EchoFlow implements EndpointHandler {
+  endpoint!: PingEndpoint;
+  neighbour: Neighbour;
+  readonly identifier: number;
+  readonly destination: number;
+  readonly timer: Timer;
+  readonly #ready: (flow: EchoFlow) => void;
+  queued = false;
+  closed = false;
+
+  constructor(neighbour: Neighbour, identifier: number, destination: number, ready: (flow: EchoFlow) => void, idle: (flow: EchoFlow) => void) {
+    this.neighbour = neighbour;
+    this.identifier = identifier;
+    this.destination = destination;
+    this.#ready = ready;
+    this.timer = new Timer(() => idle(this));
+  }
+
+  onReady(): void {
+    this.#ready(this);
+  }
+}
+
+export class EchoForwarder implements Transport {
+  readonly counters: EchoCounters = new EchoCounters();
+  readonly #options: EchoOptions;
+  readonly #wake: () => void;
+  /** In order of last use. Pings are rare: the key may be a string. */
+  readonly #flows: Map<string, EchoFlow> = new Map();
+  readonly #queue: EchoFlow[] = [];
+  readonly #scratch: number;
+
+  constructor(options: EchoOptions, wake: () => void) {
+    this.#options = options;
+    this.#wake = wake;
+    this.#scratch = options.arena.allocate(65_536);
+  }
+
+  get size(): number {
+    return this.#flows.size;
+  }
+
+  /** An echo request whose checksum is good. */
+  input(packet: InboundPacket): void {
+    const { policy, timers } = this.#options;
+    this.counters.requests++;
+    if (policy.blocked(packet.destination3)) {
+      this.counters.blocked++;
+      return;
+    }
+    const flow = this.#flowFor(packet);
+    if (typeof flow === 'number') {
+      this.#failed(packet, -flow);
+      return;
+    }
+    const at = packet.payload;
+    const status = flow.endpoint.send(icmp.sequence(packet.bytes, at), at + icmp.HEADER, packet.end - at - icmp.HEADER);
+    timers.arm(flow.timer, IDLE);
+    if (status < 0) this.#failed(packet, -status);
+  }
+
+  #flowFor(packet: InboundPacket): EchoFlow | number {
+    const identifier = icmp.identifier(packet.bytes, packet.payload);
+    const key = `${packet.source3},${identifier},${packet.destination3}`;
+    const known = this.#flows.get(key);
+    if (known !== undefined) {
+      known.neighbour = packet.neighbour;
+      this.#flows.delete(key);
+      this.#flows.set(key, known);
+      return known;
+    }
+    const flow = new EchoFlow(
+      packet.neighbour,
+      identifier,
+      packet.destination3,
+      (ready) => this.#markReady(ready),
+      () => this.#close(key),
+    );
+    const { host, policy } = this.#options;
+    const endpoint = host.openPing(new IpAddress(0, 0, MAPPED, policy.translate(packet.destination3)), flow);
+    if (typeof endpoint === 'number') return endpoint;
+    flow.endpoint = endpoint;
+    if (this.#flows.size >= ECHO_LIMIT) {
+      const [oldest] = this.#flows.keys();
+      this.counters.evicted++;
+      this.#close(oldest!);
+    }
+    this.#flows.set(key, flow);
+    return flow;
+  }
+
+  #failed(packet: InboundPacket, errno: number): void {
+    const { gateway } = this.#options;
+    if (errno === ENETUNREACH || errno === EHOSTUNREACH) {
+      this.counters.unreachable++;
+      gateway.icmp.unreachable(packet, errno === ENETUNREACH ? icmp.CODE_NET : icmp.CODE_HOST);
+    } else if (errno === EACCES || errno === EPERM) {
+      this.counters.notPermitted++;
+      gateway.icmp.unreachable(packet, icmp.CODE_PROHIBITED);
+    } else {
+      this.counters.failed++;
+    }
+  }
+
+  #markReady(flow: EchoFlow): void {
+    if (flow.queued) return;
+    flow.queued = true;
+    this.#queue.push(flow);
+    this.#wake();
+  }
+
+  /** A phase of the turn: replies go to the guests. */
+  pump(): boolean {
+    if (this.#queue.length === 0) return false;
+    const flows = this.#queue.splice(0);
+    let more = false;
+    for (const flow of flows) {
+      flow.queued = false;
+      if (flow.closed || !this.#receive(flow)) continue;
+      more = true;
+      this.#markReady(flow);
+    }
+    return more;
+  }
+
+  /** True when there may be more. */
+  #receive(flow: EchoFlow): boolean {
+    const { arena, sum, timers, gateway } = this.#options;
+    const at = this.#scratch;
+    for (let i = 0; i < PER_PUMP; i++) {
+      const length = flow.endpoint.receive(at + icmp.HEADER, PAYLOAD);
+      if (length < 0) return false;
+      timers.arm(flow.timer, IDLE);
+      icmp.write(arena.bytes, at, icmp.ECHO_REPLY, 0, (flow.identifier << 16) | flow.endpoint.sequence);
+      icmp.setChecksum(arena.bytes, at, finish(sum(at, icmp.HEADER + length, 0)));
+      const to = flow.neighbour;
+      if (gateway.sendIpv4(to, flow.destination, to.w3, ipv4.PROTOCOL_ICMP, at, icmp.HEADER + length)) this.counters.replies++;
+    }
+    return true;
+  }
+
+  #close(key: string): void {
+    const flow = this.#flows.get(key);
+    if (flow === undefined) return;
+    this.#flows.delete(key);
+    flow.closed = true;
+    this.#options.timers.cancel(flow.timer);
+    flow.endpoint.close();
+  }
+
+  close(): void {
+    for (const key of [...this.#flows.keys()]) this.#close(key);
+    this.#options.arena.free(this.#scratch, 65_536);
+  }
+}

@@ -1,0 +1,29 @@
+/** What a service sees of the virtual network: the interface behind `listen()` and the gateway's own DHCP, DNS and HTTP. */
+import type { Duplex } from 'node:stream';
+import type { IpAddress } from '../packet/address.ts';
+
+export interface Peer {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** A guest has connected; the stream is open in both directions and ends independently (half-close). */
+export type StreamService = (connection: Duplex, peer: Peer) => void;
+
+/**
+ * A datagram came in. `payload` is the service's own copy. `reply` answers from the address and port it was sent to; a
+ * datagram whose sender has no address yet (0.0.0.0) is answered to 255.255.255.255 and the Ethernet broadcast address.
+ */
+export type DatagramService = (payload: Uint8Array, peer: Peer, reply: (payload: Uint8Array) => void) => void;
+
+export interface Listener {
+  close(): void;
+}
+
+/** Listens inside the virtual network. Throws when the port is taken. */
+export interface ServiceHost {
+  /** On the gateway's address. */
+  listenStream(port: number, service: StreamService): Listener;
+  /** On the gateway's address; `anyAddress` also takes datagrams to every other destination (DHCP). */
+  listenDatagram(port: number, service: DatagramService, options?: { anyAddress?: boolean }): Listener;
+}

@@ -1,0 +1,102 @@
+/** What the role files of the TCP engine share: the outside world as parameters, limits, counters, work lists. */
+import type { IpAddress } from '../../packet/address.ts';
+import type { Sum } from '../../packet/checksum.ts';
+import type { Arena } from '../../runtime/arena.ts';
+import type { Random } from '../../runtime/clock.ts';
+import type { TimerWheel } from '../../runtime/timer-wheel.ts';
+import type { HostNetwork, Spans } from '../../host/endpoint.ts';
+import type { InboundPacket } from '../../gateway/packet.ts';
+import type { FlowTable } from '../flow-table.ts';
+import type { FlowPolicy } from '../policy.ts';
+import type { TcpFlow } from './flow.ts';
+import type { SegmentChain } from './segment-chain.ts';
+
+/** The part of the gateway that TCP needs. */
+export interface GuestSide {
+  readonly macHi: number;
+  readonly macLo: number;
+  readonly mtu: number;
+  isLocal(word: number): boolean;
+  readonly icmp: { unreachable(packet: InboundPacket, code: number): void };
+}
+
+export interface TcpLimits {
+  /** Flows in the table, all states. */
+  readonly flows: number;
+  /** Host connects under way at once. */
+  readonly connecting: number;
+  /** Milliseconds a host connect may take. */
+  readonly connectTimeout: number;
+  /** Bytes taken from a guest ahead of the host, per flow. */
+  readonly receiveWindow: number;
+  /** Flows kept in TIME-WAIT; the oldest go first. */
+  readonly timeWait: number;
+}
+
+export class TcpCounters {
+  segmentsIn = 0;
+  segmentsOut = 0;
+  opened = 0;
+  openedFromHost = 0;
+  /** Host connects that failed, by what the guest was told. */
+  refused = 0;
+  unreachable = 0;
+  blocked = 0;
+  resetsIn = 0;
+  resetsOut = 0;
+  retransmitted = 0;
+  timeouts = 0;
+  fastRecoveries = 0;
+  outOfOrder = 0;
+  duplicates = 0;
+  challengeAcks = 0;
+  zeroWindowProbes = 0;
+  keepAliveProbes = 0;
+  timedOut = 0;
+  /** Dropped segments. */
+  dropMalformed = 0;
+  dropNoFlow = 0;
+  dropUnacceptable = 0;
+  dropBadAck = 0;
+  dropNoAck = 0;
+  dropNoBuffer = 0;
+  /** New flows refused. */
+  tableFull = 0;
+  connectingFull = 0;
+  hostExhausted = 0;
+}
+
+export interface TcpContext {
+  readonly arena: Arena;
+  readonly bytes: Uint8Array;
+  readonly sum: Sum;
+  readonly gateway: GuestSide;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+  readonly host: HostNetwork;
+  readonly policy: FlowPolicy;
+  readonly limits: TcpLimits;
+  readonly counters: TcpCounters;
+  readonly table: FlowTable<TcpFlow>;
+  readonly chain: SegmentChain;
+  /** Scratch for one write. */
+  readonly spans: Spans;
+  /** Where a fake packet is built to be quoted in an ICMP error. */
+  readonly scratch: number;
+  /** Host connects under way. */
+  connecting: number;
+  /** Has work for the end of this batch. */
+  touch(flow: TcpFlow): void;
+  /** Has work for the next pump. */
+  ready(flow: TcpFlow): void;
+  /** Waits for room on its guest's port. */
+  block(flow: TcpFlow): void;
+  enterTimeWait(flow: TcpFlow): void;
+  /** Takes the flow out of every list and frees what it holds. */
+  remove(flow: TcpFlow): void;
+  isn(flow: TcpFlow): number;
+  listener(port: number): ((flow: TcpFlow) => boolean) | undefined;
+}
+
+/** Address of a flow's remote side as an object, for endpoints and listings. */
+export type AddressFactory = (w0: number, w1: number, w2: number, w3: number) => IpAddress;

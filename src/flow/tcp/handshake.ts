@@ -1,0 +1,233 @@
+/**
+ * How a flow begins. From the guest: the host's connect comes first, and only its success is answered with a SYN-ACK.
+ *
+ *     guest SYN ─► connect on the host ─► connected: SYN-ACK          from the host: SYN to the guest ─► SYN-ACK: established
+ *                                      └► refused: RST; unreachable: ICMP                             └► RST: host side reset
+ */
+import { EHOSTUNREACH, EINPROGRESS, EMFILE, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM } from '../../host/errno.ts';
+import type { StreamEndpoint } from '../../host/endpoint.ts';
+import { IpAddress, MAPPED } from '../../packet/address.ts';
+import * as ipv4 from '../../packet/ipv4.ts';
+import * as tcp from '../../packet/tcp.ts';
+import { InboundPacket } from '../../gateway/packet.ts';
+import type { Neighbour } from '../../gateway/neighbour.ts';
+import { startCongestion } from './congestion.ts';
+import type { TcpContext } from './context.ts';
+import { type FlowOwner, type RemoteAddress, State, TcpFlow } from './flow.ts';
+import { refuse, sendMss, sendReset, sendSyn } from './output.ts';
+import type { Segment } from './segment.ts';
+import { armConnect, armRetransmission } from './timers.ts';
+
+/** Unit of 128 bytes: windows up to 8 MiB. */
+const WINDOW_SCALE = 7;
+
+/** RFC 792: network and host unreachable, administratively prohibited (RFC 1122 §3.2.2.1). */
+const UNREACHABLE_NET = 0;
+const UNREACHABLE_HOST = 1;
+
+/** A SYN for which there is no flow. */
+export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: InboundPacket, segment: Segment): void {
+  const { counters, limits } = ctx;
+  const destination = packet.destination3;
+  if (ctx.policy.blocked(destination)) {
+    counters.blocked++;
+    return refuse(ctx, packet, segment);
+  }
+  const destinationPort = tcp.destinationPort(ctx.bytes, packet.payload);
+  const target = ctx.policy.translate(destination);
+  const accept = ctx.gateway.isLocal(destination) ? ctx.listener(destinationPort) : undefined;
+  if (accept === undefined && ctx.gateway.isLocal(target)) {
+    counters.refused++;
+    return refuse(ctx, packet, segment);
+  }
+  if (ctx.table.size >= limits.flows) {
+    counters.tableFull++;
+    return refuse(ctx, packet, segment);
+  }
+  if (ctx.connecting >= limits.connecting) {
+    // Silently: the guest tries again in a second, when some of the others have been answered.
+    counters.connectingFull++;
+    return;
+  }
+  const remote = new IpAddress(0, 0, MAPPED, destination);
+  const flow = new TcpFlow(owner, packet.neighbour, tcp.sourcePort(ctx.bytes, packet.payload), remote, destinationPort);
+  flow.state = State.CONNECTING;
+  takeSyn(ctx, flow, segment);
+  ctx.table.add(flow);
+  counters.opened++;
+  if (accept !== undefined) {
+    if (accept(flow)) connected(ctx, flow);
+    else giveUp(ctx, flow, 0);
+    return;
+  }
+  const endpoint = ctx.host.connectStream(new IpAddress(0, 0, MAPPED, target), destinationPort, flow);
+  if (typeof endpoint === 'number') return giveUp(ctx, flow, -endpoint);
+  flow.endpoint = endpoint;
+  ctx.connecting++;
+  flow.connecting = true;
+  armConnect(ctx, flow);
+  checkConnect(ctx, flow);
+}
+
+/** Looks whether the host's connect has ended. */
+export function checkConnect(ctx: TcpContext, flow: TcpFlow): void {
+  const status = flow.endpoint!.connectStatus();
+  if (status === -EINPROGRESS) return;
+  if (status < 0) return giveUp(ctx, flow, -status);
+  endConnect(ctx, flow);
+  connected(ctx, flow);
+}
+
+/** The flow no longer counts as a connect under way. */
+export function endConnect(ctx: TcpContext, flow: TcpFlow): void {
+  if (!flow.connecting) return;
+  flow.connecting = false;
+  ctx.connecting--;
+}
+
+/** What the guest's SYN tells (RFC 9293 §3.10.7.2). Data in it is left for the guest to send again. */
+function takeSyn(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
+  const { options } = segment;
+  const has = segment.hasOptions;
+  flow.rcvNxt = (segment.sequence + 1) | 0;
+  flow.hostNxt = flow.rcvNxt;
+  flow.rcvEdge = flow.rcvNxt;
+  flow.rcvLimit = ctx.limits.receiveWindow;
+  flow.mss = sendMss(ctx, has ? options.mss : 0);
+  flow.sack = has && options.sackPermitted;
+  // RFC 7323 §2.2: scaling is on only when both sides have sent the option.
+  const scaled = has && options.windowScale >= 0;
+  flow.rcvScale = scaled ? WINDOW_SCALE : 0;
+  flow.sndScale = scaled ? options.windowScale : 0;
+  if (!scaled) flow.rcvLimit = Math.min(flow.rcvLimit, 0xffff);
+  flow.sndWnd = segment.window;
+  flow.maxSndWnd = segment.window;
+  flow.sndWl1 = segment.sequence;
+}
+
+/** The host side stands: answer the SYN. */
+function connected(ctx: TcpContext, flow: TcpFlow): void {
+  flow.state = State.SYN_RECEIVED;
+  startSequence(ctx, flow);
+  flow.rcvEdge = (flow.rcvNxt + Math.min(flow.rcvLimit, 0xffff)) | 0;
+  sendSyn(ctx, flow);
+  armRetransmission(ctx, flow);
+}
+
+function startSequence(ctx: TcpContext, flow: TcpFlow): void {
+  const iss = ctx.isn(flow);
+  flow.sndUna = iss;
+  flow.sndNxt = (iss + 1) | 0;
+  flow.sndMax = flow.sndNxt;
+  flow.headSeq = flow.sndNxt;
+}
+
+/** Tells the guest that the host could not connect, in the words that fit `errno` (0: a refusal of our own). */
+function giveUp(ctx: TcpContext, flow: TcpFlow, errno: number): void {
+  const { counters } = ctx;
+  flow.endpoint?.close();
+  flow.endpoint = null;
+  if (errno === EMFILE || errno === ENFILE || errno === ENOBUFS || errno === ENOMEM) counters.hostExhausted++;
+  if (errno === ENETUNREACH || errno === EHOSTUNREACH) {
+    counters.unreachable++;
+    ctx.gateway.icmp.unreachable(quote(ctx, flow), errno === ENETUNREACH ? UNREACHABLE_NET : UNREACHABLE_HOST);
+  } else {
+    counters.refused++;
+    // RFC 9293 §3.10.7.1: <SEQ=0><ACK=SEG.SEQ+1><CTL=RST,ACK>; sndNxt is still 0.
+    sendReset(ctx, flow);
+  }
+  ctx.remove(flow);
+}
+
+const quoted: InboundPacket = new InboundPacket();
+
+/** The flow's SYN as it came, as far as an ICMP error quotes it: IP header and ports. */
+function quote(ctx: TcpContext, flow: TcpFlow): InboundPacket {
+  const { bytes, scratch } = ctx;
+  ipv4.write(bytes, scratch, ipv4.HEADER + tcp.HEADER, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_TCP, flow.guest3, flow.remote3);
+  const at = scratch + ipv4.HEADER;
+  tcp.write(bytes, at, flow.guestPort, flow.remotePort, (flow.rcvNxt - 1) | 0, 0, tcp.HEADER, tcp.SYN, 0);
+  quoted.bytes = bytes;
+  quoted.port = flow.neighbour.port!;
+  quoted.neighbour = flow.neighbour;
+  quoted.header = scratch;
+  quoted.payload = at;
+  quoted.end = at + tcp.HEADER;
+  quoted.protocol = ipv4.PROTOCOL_TCP;
+  quoted.source2 = quoted.destination2 = MAPPED;
+  quoted.source3 = flow.guest3;
+  quoted.destination3 = flow.remote3;
+  return quoted;
+}
+
+/** Active open towards a guest that is resolved, for a host side that is connected. */
+export function openFromHost(
+  ctx: TcpContext,
+  owner: FlowOwner,
+  neighbour: Neighbour,
+  guestPort: number,
+  remote: RemoteAddress,
+  remotePort: number,
+  endpoint: StreamEndpoint,
+): TcpFlow {
+  const flow = new TcpFlow(owner, neighbour, guestPort, remote, remotePort);
+  flow.state = State.SYN_SENT;
+  flow.endpoint = endpoint;
+  endpoint.handler = flow;
+  flow.rcvLimit = ctx.limits.receiveWindow;
+  flow.rcvScale = WINDOW_SCALE;
+  ctx.table.add(flow);
+  ctx.counters.openedFromHost++;
+  startSequence(ctx, flow);
+  sendSyn(ctx, flow);
+  armRetransmission(ctx, flow);
+  return flow;
+}
+
+/** A segment in SYN-SENT (RFC 9293 §3.10.7.3). True when the flow goes on and the segment's data should be looked at. */
+export function answerSynSent(ctx: TcpContext, flow: TcpFlow, packet: InboundPacket, segment: Segment): boolean {
+  const acks = (segment.flags & tcp.ACK) !== 0;
+  if (acks && segment.acknowledgment !== flow.sndNxt) {
+    refuse(ctx, packet, segment);
+    return false;
+  }
+  if (segment.flags & tcp.RST) {
+    if (acks) {
+      ctx.counters.resetsIn++;
+      flow.endpoint?.reset();
+      flow.endpoint = null;
+      ctx.remove(flow);
+    }
+    return false;
+  }
+  if (!(segment.flags & tcp.SYN)) return false;
+  takeSyn(ctx, flow, segment);
+  flow.rcvEdge = (flow.rcvNxt + Math.min(flow.rcvLimit, 0xffff)) | 0;
+  if (acks) {
+    flow.acksDue = 1;
+    establish(ctx, flow, segment, 0);
+    return true;
+  }
+  // Simultaneous open.
+  flow.state = State.SYN_RECEIVED;
+  sendSyn(ctx, flow);
+  armRetransmission(ctx, flow);
+  return false;
+}
+
+/** Our SYN is acknowledged. `scale` is that of the acknowledging segment's window: 0 when it is a SYN-ACK. */
+export function establish(ctx: TcpContext, flow: TcpFlow, segment: Segment, scale: number): void {
+  flow.state = State.ESTABLISHED;
+  flow.sndUna = flow.sndNxt;
+  flow.sndWnd = segment.window << scale;
+  flow.maxSndWnd = flow.sndWnd;
+  flow.sndWl1 = segment.sequence;
+  flow.sndWl2 = segment.acknowledgment;
+  flow.attempts = 0;
+  flow.restart = true;
+  flow.lastHeard = ctx.timers.now;
+  startCongestion(flow);
+  ctx.touch(flow);
+  flow.onEstablished?.();
+  flow.onEstablished = null;
+}

@@ -1,0 +1,176 @@
+/**
+ * Builds the frames of a flow: Ethernet, IPv4 and TCP header in front of a payload that is already in place.
+ *
+ * Every segment carries the current acknowledgment and window, so whatever is sent settles an ACK that is due.
+ */
+import { setU16, setU32 } from '../../packet/bytes.ts';
+import { finish, pseudoIpv4, sum as plainSum } from '../../packet/checksum.ts';
+import * as ethernet from '../../packet/ethernet.ts';
+import * as ipv4 from '../../packet/ipv4.ts';
+import * as tcp from '../../packet/tcp.ts';
+import { DEFAULT_MSS, writeSack, writeSynOptions } from '../../packet/tcp-options.ts';
+import type { InboundPacket } from '../../gateway/packet.ts';
+import type { TcpContext } from './context.ts';
+import { State, type TcpFlow } from './flow.ts';
+import { type Segment, windowField } from './segment.ts';
+
+/** Bytes in front of the payload of a segment without options. */
+export const HEADERS: number = ethernet.HEADER + ipv4.HEADER + tcp.HEADER;
+/** Room claimed for a segment without payload: headers and 40 bytes of options. */
+const CONTROL = HEADERS + 40;
+
+/** Payload that fits a frame on this network. */
+export function localMss(ctx: TcpContext): number {
+  return Math.max(ctx.gateway.mtu - ipv4.HEADER - tcp.HEADER, 48);
+}
+
+/** RFC 6691: the peer's MSS option says nothing about options; ours on data segments are none. */
+export function sendMss(ctx: TcpContext, option: number): number {
+  return Math.max(Math.min(option || DEFAULT_MSS, localMss(ctx)), 48);
+}
+
+/** Window to advertise: what the host side has not consumed counts against the limit; the right edge never moves left. */
+export function receiveWindow(flow: TcpFlow): number {
+  const room = flow.rcvLimit - ((flow.dataEnd - flow.hostNxt) | 0);
+  const promised = (flow.rcvEdge - flow.rcvNxt) | 0;
+  return Math.max(room, promised, 0);
+}
+
+/**
+ * The window field of a non-SYN segment; remembers the edge that was promised. Scaling may make the window look up to one
+ * unit smaller than promised; what was promised is still accepted (RFC 7323 §2.4).
+ */
+export function advertise(flow: TcpFlow): number {
+  const field = windowField(receiveWindow(flow), flow.rcvScale);
+  const edge = (flow.rcvNxt + (field << flow.rcvScale)) | 0;
+  if (((edge - flow.rcvEdge) | 0) > 0) flow.rcvEdge = edge;
+  return field;
+}
+
+/**
+ * Fills in the headers of the frame at `at`, whose payload (and options, `options` bytes of them) is in place, and hands
+ * it to the port.
+ */
+export function emit(ctx: TcpContext, flow: TcpFlow, at: number, seq: number, flags: number, options: number, payload: number): void {
+  const window = flags & tcp.SYN ? Math.min(receiveWindow(flow), 0xffff) : advertise(flow);
+  emitWithWindow(ctx, flow, at, seq, flags, options, payload, window);
+}
+
+/** As `emit`, for callers that send many segments in a row with one window. */
+export function emitWithWindow(
+  ctx: TcpContext,
+  flow: TcpFlow,
+  at: number,
+  seq: number,
+  flags: number,
+  options: number,
+  payload: number,
+  window: number,
+): void {
+  const { bytes } = ctx;
+  const neighbour = flow.neighbour;
+  ethernet.write(bytes, at, neighbour.macHi, neighbour.macLo, ctx.gateway.macHi, ctx.gateway.macLo, ethernet.TYPE_IPV4);
+  const segment = tcp.HEADER + options + payload;
+  writeIpv4(bytes, at + ethernet.HEADER, ipv4.HEADER + segment, flow.remote3, flow.guest3);
+  const header = at + ethernet.HEADER + ipv4.HEADER;
+  const ack = flags & tcp.ACK ? flow.rcvNxt : 0;
+  tcp.write(bytes, header, flow.remotePort, flow.guestPort, seq, ack, tcp.HEADER + options, flags, window);
+  const total = ctx.sum(header, segment, pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_TCP, segment));
+  tcp.setChecksum(bytes, header, ~total & 0xffff);
+  neighbour.port!.commit(at, ethernet.HEADER + ipv4.HEADER + segment);
+  ctx.counters.segmentsOut++;
+}
+
+/** RFC 6864: an atomic datagram (DF set) may carry ID 0. The checksum is added up from the words that vary. */
+function writeIpv4(bytes: Uint8Array, at: number, length: number, from: number, to: number): void {
+  setU32(bytes, at, 0x45000000 | length);
+  setU32(bytes, at + 4, ipv4.FLAG_DF);
+  setU32(bytes, at + 8, (64 << 24) | (ipv4.PROTOCOL_TCP << 16));
+  setU32(bytes, at + 12, from);
+  setU32(bytes, at + 16, to);
+  const addresses = ((from >>> 16) & 0xffff) + (from & 0xffff) + ((to >>> 16) & 0xffff) + (to & 0xffff);
+  setU16(bytes, at + 10, finish(0x4500 + length + ipv4.FLAG_DF + ((64 << 8) | ipv4.PROTOCOL_TCP) + addresses));
+}
+
+/** Claims room for one segment without payload; -1 when the port has none (or the guest is gone). */
+function claimControl(flow: TcpFlow): number {
+  const port = flow.neighbour.port;
+  if (port === null) return -1;
+  const at = port.claim(port.headroom + CONTROL);
+  return at < 0 ? -1 : at + port.headroom;
+}
+
+/** Sends one ACK with the SACK blocks that are due. False when the port had no room. */
+export function sendAck(ctx: TcpContext, flow: TcpFlow): boolean {
+  const at = claimControl(flow);
+  if (at < 0) return false;
+  const options = flow.sack && flow.received !== null ? sackBlocks(ctx, flow, at + HEADERS) : 0;
+  emit(ctx, flow, at, flow.sndNxt, tcp.ACK, options, 0);
+  return true;
+}
+
+const blockLeft: Int32Array = new Int32Array(4);
+const blockRight: Int32Array = new Int32Array(4);
+
+/** RFC 2018 §4: the block with the segment that came last first, then others. */
+function sackBlocks(ctx: TcpContext, flow: TcpFlow, at: number): number {
+  const ranges = flow.received!.outOfOrder;
+  let count = 0;
+  for (let i = 0; i < ranges.count && count < 4; i++) {
+    const index = i === 0 ? ranges.latest : i <= ranges.latest ? i - 1 : i;
+    blockLeft[count] = ranges.left[index]!;
+    blockRight[count++] = ranges.right[index]!;
+  }
+  return writeSack(ctx.bytes, at, count, blockLeft, blockRight);
+}
+
+/** A segment outside the send queue: window probe or keep-alive, one sequence number below SND.UNA so that it must be answered. */
+export function sendProbe(ctx: TcpContext, flow: TcpFlow): void {
+  const at = claimControl(flow);
+  if (at >= 0) emit(ctx, flow, at, (flow.sndUna - 1) | 0, tcp.ACK, 0, 0);
+}
+
+/** SYN (active open) or SYN-ACK. RFC 7323 §2.2: the window in it is never scaled. */
+export function sendSyn(ctx: TcpContext, flow: TcpFlow): boolean {
+  const at = claimControl(flow);
+  if (at < 0) return false;
+  const active = flow.state === State.SYN_SENT;
+  const scale = active || flow.rcvScale > 0 ? flow.rcvScale : -1;
+  const options = writeSynOptions(ctx.bytes, at + HEADERS, localMss(ctx), scale, active || flow.sack);
+  emit(ctx, flow, at, flow.sndUna, active ? tcp.SYN : tcp.SYN | tcp.ACK, options, 0);
+  return true;
+}
+
+/** RST in a synchronized state: at SND.NXT, which is what RFC 5961 §3.2 makes a guest accept. */
+export function sendReset(ctx: TcpContext, flow: TcpFlow): void {
+  const at = claimControl(flow);
+  if (at < 0) return;
+  emit(ctx, flow, at, flow.sndNxt, tcp.RST | tcp.ACK, 0, 0);
+  ctx.counters.resetsOut++;
+}
+
+/** Answers a segment that belongs to no flow (RFC 9293 §3.10.7.1). */
+export function refuse(ctx: TcpContext, packet: InboundPacket, segment: Segment): void {
+  if (segment.flags & tcp.RST) return;
+  const port = packet.port;
+  const claim = port.claim(port.headroom + CONTROL);
+  if (claim < 0) return;
+  const { bytes } = ctx;
+  const at = claim + port.headroom;
+  const { macHi, macLo } = packet.neighbour;
+  ethernet.write(bytes, at, macHi, macLo, ctx.gateway.macHi, ctx.gateway.macLo, ethernet.TYPE_IPV4);
+  const from = packet.destination3;
+  const to = packet.source3;
+  writeIpv4(bytes, at + ethernet.HEADER, ipv4.HEADER + tcp.HEADER, from, to);
+  const header = at + ethernet.HEADER + ipv4.HEADER;
+  const [fromPort, toPort] = [tcp.destinationPort(bytes, packet.payload), tcp.sourcePort(bytes, packet.payload)];
+  if (segment.flags & tcp.ACK) {
+    tcp.write(bytes, header, fromPort, toPort, segment.acknowledgment, 0, tcp.HEADER, tcp.RST, 0);
+  } else {
+    const ack = (segment.sequence + segment.sequenceLength) | 0;
+    tcp.write(bytes, header, fromPort, toPort, 0, ack, tcp.HEADER, tcp.RST | tcp.ACK, 0);
+  }
+  tcp.setChecksum(bytes, header, ~plainSum(bytes, header, tcp.HEADER, pseudoIpv4(from, to, ipv4.PROTOCOL_TCP, tcp.HEADER)) & 0xffff);
+  port.commit(at, HEADERS);
+  ctx.counters.resetsOut++;
+}

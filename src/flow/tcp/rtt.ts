@@ -1,0 +1,59 @@
+/** Round-trip time and retransmission timeout (RFC 6298). Milliseconds. */
+
+/** RFC 6298 §2.1: before the first measurement. */
+const INITIAL = 1000;
+/** Below the RFC's 1 s (§2.4), as Linux does: the guest is one hop away and its delayed ACK is at most 40 ms. */
+const MINIMUM = 200;
+/** RFC 6298 §2.5 allows 60 s or more. */
+const MAXIMUM = 60_000;
+/** Clock granularity G: the timer wheel's tick. */
+const GRANULARITY = 4;
+
+export class RttEstimator {
+  /** 0 until measured. */
+  smoothed = 0;
+  #variation = 0;
+  #base = INITIAL;
+  #backoff = 0;
+  /** A measurement is under way: when was `sequence` sent? (One at a time; RFC 6298 §3 asks for at least one per RTT.) */
+  timing = false;
+  sequence = 0;
+  #started = 0;
+
+  /** RTO, backed off. */
+  get timeout(): number {
+    return Math.min(this.#base * 2 ** this.#backoff, MAXIMUM);
+  }
+
+  start(sequence: number, now: number): void {
+    this.timing = true;
+    this.sequence = sequence;
+    this.#started = now;
+  }
+
+  /** `acknowledged` moved past the timed byte. */
+  acknowledge(acknowledged: number, now: number): void {
+    this.#backoff = 0;
+    if (!this.timing || ((acknowledged - this.sequence) | 0) <= 0) return;
+    this.timing = false;
+    this.#measure(now - this.#started);
+  }
+
+  /** RFC 6298 §5.5: a timeout doubles the RTO; Karn's algorithm (§3): what was retransmitted is not measured. */
+  expire(): void {
+    this.timing = false;
+    if (this.#backoff < 10) this.#backoff++;
+  }
+
+  /** RFC 6298 §2.2, §2.3. */
+  #measure(sample: number): void {
+    if (this.smoothed === 0) {
+      this.smoothed = Math.max(sample, 0.001);
+      this.#variation = sample / 2;
+    } else {
+      this.#variation += (Math.abs(this.smoothed - sample) - this.#variation) / 4;
+      this.smoothed += (sample - this.smoothed) / 8;
+    }
+    this.#base = Math.min(Math.max(this.smoothed + Math.max(GRANULARITY, 4 * this.#variation), MINIMUM), MAXIMUM);
+  }
+}

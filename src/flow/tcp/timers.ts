@@ -1,0 +1,129 @@
+/**
+ * The one timer of a flow and what it stands for at the moment.
+ *
+ *     CONNECT      the host takes too long to connect
+ *     RETRANSMIT   something in flight (SYN, data, FIN) was not acknowledged in time (RFC 6298)
+ *     PERSIST      the guest's window is closed and nothing is in flight: ask whether it has opened (RFC 9293 §3.8.6.1)
+ *     KEEP_ALIVE   all quiet: is the guest still there? (RFC 9293 §3.8.4)
+ *     TIME_WAIT    both directions are closed: the quiet time
+ */
+import type { TcpContext } from './context.ts';
+import { abort } from './close.ts';
+import { collapse } from './congestion.ts';
+import { State, type TcpFlow } from './flow.ts';
+import { sendProbe, sendSyn } from './output.ts';
+import { windowBlocked } from './transmit.ts';
+
+const NONE = 0;
+const CONNECT = 1;
+const RETRANSMIT = 2;
+const PERSIST = 3;
+const KEEP_ALIVE = 4;
+const TIME_WAIT = 5;
+
+/** Retransmissions of a SYN, then of data (RFC 9293 §3.8.3, R2), before the guest counts as gone. */
+const SYN_ATTEMPTS = 5;
+const DATA_ATTEMPTS = 12;
+/** Window probes are answered by a live guest however long its window stays closed; these many unanswered ones end the flow. */
+const PROBE_ATTEMPTS = 12;
+const PROBE_INTERVAL_MAX = 10_000;
+/** Milliseconds of silence before the first keep-alive, between them, and how many unanswered ones end the flow. */
+const KEEP_ALIVE_IDLE = 120_000;
+const KEEP_ALIVE_INTERVAL = 15_000;
+const KEEP_ALIVE_ATTEMPTS = 6;
+/** 2 MSL on a link without routers, where no segment lives for seconds (RFC 9293 §3.4.1 lets MSL be an engineering choice). */
+const QUIET_TIME = 10_000;
+
+function arm(ctx: TcpContext, flow: TcpFlow, kind: number, delay: number): void {
+  flow.timerKind = kind;
+  ctx.timers.arm(flow.timer, delay);
+}
+
+export function armConnect(ctx: TcpContext, flow: TcpFlow): void {
+  arm(ctx, flow, CONNECT, ctx.limits.connectTimeout);
+}
+
+export function armRetransmission(ctx: TcpContext, flow: TcpFlow): void {
+  arm(ctx, flow, RETRANSMIT, flow.rtt.timeout);
+}
+
+export function armTimeWait(ctx: TcpContext, flow: TcpFlow): void {
+  arm(ctx, flow, TIME_WAIT, QUIET_TIME);
+}
+
+/** After a flow was worked on: what must it be woken for? */
+export function rearm(ctx: TcpContext, flow: TcpFlow): void {
+  if (flow.flight > 0) {
+    if (flow.restart || flow.timerKind !== RETRANSMIT) armRetransmission(ctx, flow);
+  } else if (windowBlocked(flow)) {
+    if (flow.timerKind !== PERSIST) arm(ctx, flow, PERSIST, flow.rtt.timeout);
+  } else if (flow.timerKind !== KEEP_ALIVE) {
+    flow.attempts = 0;
+    arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_IDLE);
+  }
+  flow.restart = false;
+}
+
+/** The timer fired. */
+export function expire(ctx: TcpContext, flow: TcpFlow): void {
+  const kind = flow.timerKind;
+  flow.timerKind = NONE;
+  if (kind === TIME_WAIT) ctx.remove(flow);
+  else if (kind === CONNECT) giveUpConnect(ctx, flow);
+  else if (kind === RETRANSMIT) retransmit(ctx, flow);
+  else if (kind === PERSIST) probeWindow(ctx, flow);
+  else if (kind === KEEP_ALIVE) keepAlive(ctx, flow);
+}
+
+function giveUpConnect(ctx: TcpContext, flow: TcpFlow): void {
+  ctx.counters.timedOut++;
+  abort(ctx, flow);
+}
+
+function retransmit(ctx: TcpContext, flow: TcpFlow): void {
+  const opening = flow.state === State.SYN_SENT || flow.state === State.SYN_RECEIVED;
+  // Nothing can reach a guest whose port is full: wait for it without counting the attempt.
+  if (!flow.blocked) flow.attempts++;
+  if (flow.attempts > (opening ? SYN_ATTEMPTS : DATA_ATTEMPTS)) {
+    ctx.counters.timedOut++;
+    return abort(ctx, flow);
+  }
+  ctx.counters.timeouts++;
+  flow.rtt.expire();
+  if (opening) {
+    ctx.counters.retransmitted++;
+    sendSyn(ctx, flow);
+    return armRetransmission(ctx, flow);
+  }
+  collapse(flow);
+  flow.sndNxt = flow.sndUna;
+  armRetransmission(ctx, flow);
+  ctx.ready(flow);
+}
+
+function probeWindow(ctx: TcpContext, flow: TcpFlow): void {
+  if (!windowBlocked(flow)) return ctx.ready(flow);
+  if (++flow.attempts > PROBE_ATTEMPTS) {
+    ctx.counters.timedOut++;
+    return abort(ctx, flow);
+  }
+  ctx.counters.zeroWindowProbes++;
+  sendProbe(ctx, flow);
+  flow.rtt.expire();
+  arm(ctx, flow, PERSIST, Math.min(flow.rtt.timeout, PROBE_INTERVAL_MAX));
+}
+
+function keepAlive(ctx: TcpContext, flow: TcpFlow): void {
+  const silent = ctx.timers.now - flow.lastHeard;
+  if (silent < KEEP_ALIVE_IDLE) {
+    flow.attempts = 0;
+    return arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_IDLE - silent);
+  }
+  if (++flow.attempts > KEEP_ALIVE_ATTEMPTS) {
+    ctx.counters.timedOut++;
+    return abort(ctx, flow);
+  }
+  ctx.counters.keepAliveProbes++;
+  sendProbe(ctx, flow);
+  arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_INTERVAL);
+}

@@ -1,0 +1,192 @@
+/**
+ * Host → guest: peeks at the endpoint's queue straight into frames (see docs of the data path in the README here).
+ *
+ *     headSeq ──── sndUna ─── in flight ─── sndNxt ─── not sent yet ──►     all of it in the endpoint's queue
+ *     └ acknowledged, to be discarded
+ *
+ * Retransmission is peeking at a smaller offset. Nothing is copied aside.
+ */
+import * as tcp from '../../packet/tcp.ts';
+import { EAGAIN } from '../../host/errno.ts';
+import { hostFailed, finSending } from './close.ts';
+import { pipe } from './congestion.ts';
+import type { TcpContext } from './context.ts';
+import { State, type TcpFlow } from './flow.ts';
+import { advertise, emit, emitWithWindow, HEADERS } from './output.ts';
+
+/** Most payload bytes of one flow per pump, so that flows take turns. */
+const QUOTA = 256 * 1024;
+/** Most segments per peek: what one call of the kernel takes as iovec, well below its limit of 1024. */
+const SLOTS = 128;
+
+/** `sendRange` could not go on. */
+const NOTHING = 0;
+const BLOCKED = -1;
+const FAILED = -2;
+
+/** Drops from the endpoint's queue what the guest has acknowledged. */
+export function discardAcknowledged(flow: TcpFlow): void {
+  const una = flow.finAcked ? flow.endAt : flow.sndUna;
+  const count = (una - flow.headSeq) | 0;
+  if (count <= 0) return;
+  flow.endpoint!.discard(count);
+  flow.headSeq = una;
+}
+
+/** Sends what recovery, the windows and the endpoint allow. True when the quota ended it: there is more to send now. */
+export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
+  if (flow.recovering && !repair(ctx, flow)) return false;
+  let quota = QUOTA;
+  while (quota > 0) {
+    if (flow.ended && flow.sndNxt === flow.endAt) {
+      sendFin(ctx, flow);
+      return false;
+    }
+    const again = ((flow.sndNxt - flow.sndMax) | 0) < 0;
+    if (!flow.readable && !again) return false;
+    const allowed = usable(flow);
+    if (allowed <= 0) return false;
+    const sent = sendRange(ctx, flow, flow.sndNxt, Math.min(allowed, quota));
+    if (sent <= 0) {
+      if (sent === NOTHING && flow.ended) continue;
+      return false;
+    }
+    quota -= sent;
+  }
+  return true;
+}
+
+/**
+ * Bytes that may be sent now: the smaller window less what is in flight, in whole segments. With nothing in flight a
+ * window below one segment is used too, or it could never grow (RFC 9293 §3.8.6.2.1).
+ */
+function usable(flow: TcpFlow): number {
+  const inWindow = flow.sndWnd - flow.flight;
+  const inCongestion = flow.cwnd - (flow.recovering ? pipe(flow) : flow.flight);
+  const bytes = Math.min(inWindow, inCongestion);
+  if (bytes >= flow.mss) return bytes - (bytes % flow.mss);
+  return flow.flight === 0 ? bytes : 0;
+}
+
+/**
+ * Sends up to `limit` bytes from sequence number `seq` on, one peek. Returns the bytes sent; NOTHING when the endpoint
+ * has none (or has ended: `ended` is set), BLOCKED when the port has no room, FAILED when the flow is gone.
+ */
+function sendRange(ctx: TcpContext, flow: TcpFlow, seq: number, limit: number): number {
+  const port = flow.neighbour.port;
+  if (port === null) return BLOCKED;
+  const size = Math.min(flow.mss, limit);
+  const stride = port.headroom + HEADERS + size;
+  let slots = Math.min(Math.floor(limit / size), SLOTS);
+  let at = port.claim(slots * stride);
+  while (at < 0 && slots > 1) {
+    slots >>= 2;
+    if (slots === 0) slots = 1;
+    at = port.claim(slots * stride);
+  }
+  if (at < 0) {
+    ctx.block(flow);
+    return BLOCKED;
+  }
+  at += port.headroom;
+  const got = flow.endpoint!.peek((seq - flow.headSeq) | 0, at + HEADERS, size, stride, slots);
+  if (got <= 0) return nothingRead(ctx, flow, seq, got);
+  if (got < slots * size && !flow.hangup) flow.readable = false;
+  emitRun(ctx, flow, at, seq, size, stride, got);
+  return got;
+}
+
+function nothingRead(ctx: TcpContext, flow: TcpFlow, seq: number, result: number): number {
+  if (result === 0) {
+    flow.ended = true;
+    flow.endAt = seq;
+    flow.readable = flow.hangup = false;
+    return NOTHING;
+  }
+  if (result === -EAGAIN) {
+    flow.readable = flow.hangup = false;
+    return NOTHING;
+  }
+  hostFailed(ctx, flow, -result);
+  return FAILED;
+}
+
+/** Headers for `total` bytes of payload that lie in slots; PSH on the last, for guests that wait for it. */
+function emitRun(ctx: TcpContext, flow: TcpFlow, at: number, seq: number, size: number, stride: number, total: number): void {
+  const again = ((seq - flow.sndMax) | 0) < 0;
+  const window = advertise(flow);
+  for (let left = total; left > 0; left -= size) {
+    const length = Math.min(left, size);
+    emitWithWindow(ctx, flow, at, seq, left <= size ? tcp.ACK | tcp.PSH : tcp.ACK, 0, length, window);
+    if (again) ctx.counters.retransmitted++;
+    seq = (seq + length) | 0;
+    at += stride;
+  }
+  flow.acksDue = 0;
+  noteSent(ctx, flow, seq, again);
+}
+
+function noteSent(ctx: TcpContext, flow: TcpFlow, end: number, again: boolean): void {
+  if (((end - flow.sndNxt) | 0) > 0) flow.sndNxt = end;
+  if (((end - flow.sndMax) | 0) > 0) flow.sndMax = end;
+  if (!again && !flow.rtt.timing) flow.rtt.start((end - 1) | 0, ctx.timers.now);
+}
+
+function sendFin(ctx: TcpContext, flow: TcpFlow): void {
+  const port = flow.neighbour.port;
+  const at = port === null ? -1 : port.claim(port.headroom + HEADERS);
+  if (at < 0) {
+    ctx.block(flow);
+    return;
+  }
+  emit(ctx, flow, at + port!.headroom, flow.endAt, tcp.FIN | tcp.ACK, 0, 0);
+  flow.acksDue = 0;
+  if (!flow.finSent) {
+    flow.finSent = true;
+    finSending(flow);
+  }
+  noteSent(ctx, flow, (flow.endAt + 1) | 0, false);
+}
+
+/**
+ * Retransmits what is lost (RFC 6675 §5 step 4, NextSeg rule 1; without SACK the segment at SND.UNA, RFC 6582).
+ * False when the port is full or the flow is gone.
+ */
+function repair(ctx: TcpContext, flow: TcpFlow): boolean {
+  if (!flow.sack || flow.scoreboard.count === 0) {
+    if (flow.rexmitNxt !== flow.sndUna) return true;
+    return resend(ctx, flow, flow.sndUna, flow.mss);
+  }
+  for (;;) {
+    const board = flow.scoreboard;
+    const from = ((flow.rexmitNxt - flow.sndUna) | 0) > 0 ? flow.rexmitNxt : flow.sndUna;
+    const start = board.holeStart(from);
+    if (((board.highest - start) | 0) <= 0) return true;
+    const room = flow.cwnd - pipe(flow);
+    // The first retransmission goes out whatever the pipe holds (RFC 6675 §5 step 4.3).
+    const first = flow.rexmitNxt === flow.sndUna && start === flow.sndUna;
+    if (room < flow.mss && !first) return true;
+    const hole = (board.holeEnd(start, board.highest) - start) | 0;
+    if (!resend(ctx, flow, start, Math.min(hole, Math.max(room, flow.mss)))) return false;
+  }
+}
+
+function resend(ctx: TcpContext, flow: TcpFlow, start: number, bytes: number): boolean {
+  if (flow.finSent && start === flow.endAt) {
+    sendFin(ctx, flow);
+    flow.rexmitNxt = (start + 1) | 0;
+    return !flow.blocked;
+  }
+  const toEnd = flow.ended ? (flow.endAt - start) | 0 : bytes;
+  const sent = sendRange(ctx, flow, start, Math.min(bytes, toEnd));
+  if (sent <= 0) return false;
+  flow.rexmitNxt = (start + sent) | 0;
+  return true;
+}
+
+/** Data or a FIN waits that only the guest's window holds back. */
+export function windowBlocked(flow: TcpFlow): boolean {
+  if (flow.state < State.ESTABLISHED || flow.blocked || flow.flight > 0) return false;
+  const pending = flow.readable || ((flow.sndNxt - flow.sndMax) | 0) < 0;
+  return pending && flow.sndWnd === 0;
+}

@@ -1,0 +1,234 @@
+/**
+ * The gateway as a host on the wire: it owns a MAC address and an IPv4 address, and takes packets to every other address too.
+ *
+ *     frame ─► ARP ─────────────► arp-responder ─► neighbours
+ *           └► IPv4 ─► checks ─► (reassembly) ─► ICMP ─► echo
+ *                                             └► transport: TCP, UDP
+ */
+import { MAPPED } from '../packet/address.ts';
+import type { Sum } from '../packet/checksum.ts';
+import * as ethernet from '../packet/ethernet.ts';
+import * as icmpv4 from '../packet/icmpv4.ts';
+import * as ipv4 from '../packet/ipv4.ts';
+import type { Mac } from '../packet/mac.ts';
+import * as udp from '../packet/udp.ts';
+import type { Arena } from '../runtime/arena.ts';
+import type { Random } from '../runtime/clock.ts';
+import type { TimerWheel } from '../runtime/timer-wheel.ts';
+import type { Port } from '../link/port.ts';
+import type { GatewayInput } from '../switch/gateway-input.ts';
+import { ArpResponder } from './arp-responder.ts';
+import { IcmpErrors } from './icmp-errors.ts';
+import { IcmpInput, type IcmpReport } from './icmp-input.ts';
+import { Ipv4Counters, readHeader } from './ipv4-input.ts';
+import { Ipv4Output } from './ipv4-output.ts';
+import { Neighbour, NeighbourTable } from './neighbour.ts';
+import { InboundPacket, type Transport } from './packet.ts';
+import { Reassembly } from './reassembly.ts';
+
+const DHCP_SERVER = 67;
+
+export interface GatewayOptions {
+  readonly arena: Arena;
+  readonly sum: Sum;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+  readonly mac: Mac;
+  /** IPv4 addresses and masks as signed words. */
+  readonly address: number;
+  readonly subnet: number;
+  readonly mask: number;
+  /** More addresses that ARP answers for. */
+  readonly virtualAddresses: readonly number[];
+  readonly mtu: number;
+}
+
+/** Where the gateway's broadcasts go: the switch. */
+export interface BroadcastOutput {
+  broadcast(from: Port | null, at: number, length: number): void;
+}
+
+export class Gateway implements GatewayInput {
+  readonly macHi: number;
+  readonly macLo: number;
+  readonly mtu: number;
+  readonly address: number;
+  readonly neighbours: NeighbourTable;
+  readonly icmp: IcmpErrors;
+  readonly icmpInput: IcmpInput;
+  readonly arp: ArpResponder;
+  readonly reassembly: Reassembly;
+  readonly counters: Ipv4Counters = new Ipv4Counters();
+  /** Frames whose ethertype the gateway does not speak. */
+  unknownEtherType = 0;
+  readonly #bytes: Uint8Array;
+  readonly #subnet: number;
+  readonly #mask: number;
+  readonly #broadcast: number;
+  readonly #output: Ipv4Output;
+  readonly #packet: InboundPacket = new InboundPacket();
+  readonly #transports: (Transport | undefined)[] = [];
+  readonly #batch: (() => void)[] = [];
+  readonly #drained: ((port: Port) => void)[] = [];
+  readonly #detached: ((port: Port) => void)[] = [];
+  readonly #reports: ((report: IcmpReport) => void)[] = [];
+  #wire: BroadcastOutput | null = null;
+  /** The neighbour of the packet before: nearly always that of the next. */
+  #last: Neighbour | null = null;
+
+  constructor(options: GatewayOptions) {
+    const { arena, mac, timers, sum } = options;
+    this.#bytes = arena.bytes;
+    this.macHi = mac.hi;
+    this.macLo = mac.lo;
+    this.mtu = options.mtu;
+    this.address = options.address;
+    this.#subnet = options.subnet;
+    this.#mask = options.mask;
+    this.#broadcast = options.subnet | ~options.mask;
+    this.#output = new Ipv4Output(arena, mac, options.mtu, options.random);
+    this.arp = new ArpResponder({
+      arena,
+      mac,
+      address: options.address,
+      answered: new Set([options.address, ...options.virtualAddresses]),
+      isGuest: (address) => this.#isGuest(address),
+      broadcast: (at, length) => this.#wire?.broadcast(null, at, length),
+    });
+    this.neighbours = new NeighbourTable(timers, (_w0, _w1, _w2, w3) => this.arp.solicit(w3));
+    this.icmp = new IcmpErrors(arena, sum, timers, this.#output, options.address);
+    this.icmpInput = new IcmpInput(arena, sum, this.#output, options.address, (report) => {
+      for (const reported of this.#reports) reported(report);
+    });
+    this.reassembly = new Reassembly(arena, timers);
+    this.#transports[ipv4.PROTOCOL_ICMP] = this.icmpInput;
+    this.#packet.source2 = this.#packet.destination2 = MAPPED;
+  }
+
+  /** Once, before the first frame. */
+  connect(wire: BroadcastOutput): void {
+    this.#wire = wire;
+  }
+
+  /** Who takes packets of an IP protocol. */
+  transport(protocol: number, transport: Transport): void {
+    this.#transports[protocol] = transport;
+  }
+
+  onBatch(run: () => void): void {
+    this.#batch.push(run);
+  }
+
+  onDrained(run: (port: Port) => void): void {
+    this.#drained.push(run);
+  }
+
+  onDetached(run: (port: Port) => void): void {
+    this.#detached.push(run);
+  }
+
+  /** ICMP errors of guests about packets they were sent. The report is reused. */
+  onReport(run: (report: IcmpReport) => void): void {
+    this.#reports.push(run);
+  }
+
+  isLocal(word: number): boolean {
+    return word === this.address;
+  }
+
+  /** An address of the subnet that can be a guest's. */
+  #isGuest(address: number): boolean {
+    return (address & this.#mask) === this.#subnet && address !== this.#subnet && address !== this.#broadcast && address !== this.address;
+  }
+
+  input(port: Port, at: number, length: number): void {
+    const type = ethernet.type(this.#bytes, at);
+    if (type === ethernet.TYPE_IPV4) this.#ipv4(port, at, length);
+    else if (type === ethernet.TYPE_ARP) this.arp.input(port, at + ethernet.HEADER, length - ethernet.HEADER, this.neighbours);
+    else this.unknownEtherType++;
+  }
+
+  #ipv4(port: Port, at: number, length: number): void {
+    const packet = this.#packet;
+    packet.bytes = this.#bytes;
+    packet.port = port;
+    if (!readHeader(packet, at + ethernet.HEADER, length - ethernet.HEADER, this.counters)) return;
+    if (!this.#admit(packet, at)) return;
+    if ((ipv4.fragment(this.#bytes, packet.header) & (ipv4.FLAG_MF | ipv4.OFFSET_MASK)) !== 0 && !this.reassembly.take(packet)) return;
+    const transport = this.#transports[packet.protocol];
+    if (transport !== undefined) {
+      transport.input(packet);
+      return;
+    }
+    this.counters.unknownProtocol++;
+    this.icmp.unreachable(packet, icmpv4.CODE_PROTOCOL);
+  }
+
+  /** Who may send to whom; sets the packet's neighbour. */
+  #admit(packet: InboundPacket, frame: number): boolean {
+    const destination = packet.destination3;
+    const first = destination >>> 24;
+    const toAll = destination === -1 || destination === this.#broadcast;
+    if (first === 127 || first === 0 || (first >= 224 && !toAll)) {
+      this.counters.dropDestination++;
+      return false;
+    }
+    const source = packet.source3;
+    if (source === 0) return this.#admitUnconfigured(packet, frame);
+    if (!this.#isGuest(source)) {
+      this.counters.dropSource++;
+      return false;
+    }
+    packet.neighbour = this.#neighbour(packet, frame);
+    if (!toAll || this.#isDhcp(packet)) return true;
+    this.counters.dropDestination++;
+    return false;
+  }
+
+  /** A guest without an address may only ask for one. */
+  #admitUnconfigured(packet: InboundPacket, frame: number): boolean {
+    if (!this.#isDhcp(packet)) {
+      this.counters.dropSource++;
+      return false;
+    }
+    const nobody = new Neighbour(0, 0, MAPPED, 0);
+    nobody.port = packet.port;
+    nobody.macHi = ethernet.macHi(this.#bytes, frame, ethernet.SOURCE);
+    nobody.macLo = ethernet.macLo(this.#bytes, frame, ethernet.SOURCE);
+    packet.neighbour = nobody;
+    return true;
+  }
+
+  #isDhcp(packet: InboundPacket): boolean {
+    if (packet.protocol !== ipv4.PROTOCOL_UDP || packet.end - packet.payload < udp.HEADER) return false;
+    return udp.destinationPort(this.#bytes, packet.payload) === DHCP_SERVER;
+  }
+
+  #neighbour(packet: InboundPacket, frame: number): Neighbour {
+    const hi = ethernet.macHi(this.#bytes, frame, ethernet.SOURCE);
+    const lo = ethernet.macLo(this.#bytes, frame, ethernet.SOURCE);
+    const last = this.#last;
+    if (last !== null && last.w3 === packet.source3 && last.port === packet.port && last.macLo === lo && last.macHi === hi) return last;
+    this.#last = this.neighbours.learn(0, 0, MAPPED, packet.source3, packet.port, hi, lo);
+    return this.#last;
+  }
+
+  /** See Ipv4Output.send. */
+  sendIpv4(to: Neighbour, source: number, destination: number, protocol: number, at: number, length: number): boolean {
+    return this.#output.send(to, source, destination, protocol, at, length);
+  }
+
+  endOfBatch(): void {
+    for (let i = 0; i < this.#batch.length; i++) this.#batch[i]!();
+  }
+
+  drained(port: Port): void {
+    for (let i = 0; i < this.#drained.length; i++) this.#drained[i]!(port);
+  }
+
+  detached(port: Port): void {
+    this.neighbours.forgetPort(port);
+    this.#last = null;
+    for (const run of this.#detached) run(port);
+  }
+}

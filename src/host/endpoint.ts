@@ -1,0 +1,99 @@
+/**
+ * Host endpoints: what a flow talks to on the host's side. A kernel socket or an in-process Duplex, the flow can't tell.
+ *
+ * Errors are the host's errno as negative numbers (Linux values, see errno in src/system): the data path never throws.
+ * Callbacks of a handler come inside a turn, may come spuriously, and must only mark work to be done.
+ */
+import type { IpAddress } from '../packet/address.ts';
+
+/** Events of an endpoint, as bits. READABLE and WRITABLE are edges: they come again only after the call would block. */
+export const READABLE = 1;
+export const WRITABLE = 2;
+/** Peer has finished sending, or an error is pending: `peek` or `connectStatus` tells which. */
+export const HANGUP = 4;
+
+export interface EndpointHandler {
+  onReady(events: number): void;
+}
+
+/** Pieces of arena memory to be sent, in order. Reused: an endpoint copies what it keeps. */
+export class Spans {
+  static readonly LIMIT = 1024;
+  readonly offset: Int32Array = new Int32Array(Spans.LIMIT);
+  readonly length: Int32Array = new Int32Array(Spans.LIMIT);
+  count = 0;
+
+  add(offset: number, length: number): void {
+    this.offset[this.count] = offset;
+    this.length[this.count++] = length;
+  }
+}
+
+/** One side of a TCP conversation. Received bytes stay queued in the endpoint until `discard`ed: its queue is our buffer. */
+export interface StreamEndpoint {
+  handler: EndpointHandler;
+  /** 0 once connected; -EINPROGRESS while pending; another negative errno when the connection failed. */
+  connectStatus(): number;
+  /**
+   * Copies queued bytes, starting `skip` bytes into the queue, into `count` slots of `size` bytes, `stride` apart, the
+   * first at arena offset `at`. Nothing is consumed. Returns bytes copied; 0 at end of stream; -EAGAIN; or an errno.
+   */
+  peek(skip: number, at: number, size: number, stride: number, count: number): number;
+  /** Drops `count` bytes from the head of the queue: the guest has acknowledged them. */
+  discard(count: number): void;
+  /** Sends. Returns how many bytes were taken (may be fewer than given), or a negative errno. */
+  write(spans: Spans): number;
+  /** No more data will be written: the peer sees end of stream after what was written. */
+  shutdownWrite(): void;
+  /** Both directions are done. */
+  close(): void;
+  /** Aborts: the peer sees a reset. */
+  reset(): void;
+}
+
+/** A connected datagram conversation. */
+export interface DatagramEndpoint {
+  handler: EndpointHandler;
+  /** One datagram per span. Returns how many were taken, or a negative errno for the first (-ECONNREFUSED: port unreachable). */
+  send(spans: Spans): number;
+  /**
+   * Receives up to `count` datagrams into slots of `size` bytes, `stride` apart, the first at arena offset `at`; their
+   * lengths go to `lengths` (0 is a datagram). Returns how many, -EAGAIN, or an errno.
+   */
+  receive(at: number, size: number, stride: number, count: number, lengths: Int32Array): number;
+  close(): void;
+}
+
+/** Echo requests of one guest identifier to one address. */
+export interface PingEndpoint {
+  handler: EndpointHandler;
+  /** Sends an echo request with this sequence number and the payload in the arena. Returns 0 or a negative errno. */
+  send(sequence: number, offset: number, length: number): number;
+  /** Receives one echo reply's payload to arena offset `at`. Returns its length, -EAGAIN, or an errno; sets `sequence`. */
+  receive(at: number, size: number): number;
+  /** Sequence number of the reply last received. */
+  readonly sequence: number;
+  close(): void;
+}
+
+/** A listening host socket, for forwards. */
+export interface StreamListener {
+  /** The port that was bound, for a request of port 0. */
+  readonly port: number;
+  close(): void;
+}
+
+/** A host socket that receives from any peer, for UDP forwards. */
+export interface StreamAccepted {
+  (endpoint: StreamEndpoint, peer: IpAddress, peerPort: number): void;
+}
+
+/** The host's network, as far as flows and forwards need it. Openers return a negative errno instead of throwing. */
+export interface HostNetwork {
+  connectStream(address: IpAddress, port: number, handler: EndpointHandler): StreamEndpoint | number;
+  /** `localPort` is the guest's source port, kept where the host has it free. */
+  openDatagram(address: IpAddress, port: number, localPort: number, handler: EndpointHandler): DatagramEndpoint | number;
+  openPing(address: IpAddress, handler: EndpointHandler): PingEndpoint | number;
+  /** Throws SystemError when the address can't be bound. */
+  listenStream(address: IpAddress, port: number, accept: StreamAccepted): StreamListener;
+}

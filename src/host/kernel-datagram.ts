@@ -1,0 +1,67 @@
+/** A connected UDP socket of the host as DatagramEndpoint. */
+import { EPOLLET, EPOLLIN, EPOLLOUT, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC } from '../system/constants.ts';
+import { close, recv, recvmmsg, send, sendmmsg } from '../system/syscalls.ts';
+import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
+import type { DatagramEndpoint, EndpointHandler, Spans } from './endpoint.ts';
+import { type KernelMemory, MESSAGES } from './kernel-memory.ts';
+import { endpointEvents } from './kernel-stream.ts';
+
+export class KernelDatagram implements DatagramEndpoint, Watcher {
+  handler: EndpointHandler;
+  readonly #fd: number;
+  readonly #loop: TurnLoop;
+  readonly #memory: KernelMemory;
+  readonly #token: number;
+  #closed = false;
+
+  /** Takes over `fd`: connected, nonblocking. */
+  constructor(fd: number, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler) {
+    this.#fd = fd;
+    this.#loop = loop;
+    this.#memory = memory;
+    this.handler = handler;
+    this.#token = loop.watch(fd, EPOLLIN | EPOLLOUT | EPOLLET, this);
+  }
+
+  ready(events: number): void {
+    this.handler.onReady(endpointEvents(events));
+  }
+
+  send(spans: Spans): number {
+    const memory = this.#memory;
+    if (spans.count === 1) {
+      const sent = send(this.#fd, memory.base + spans.offset[0]!, spans.length[0]!, MSG_DONTWAIT | MSG_NOSIGNAL);
+      return sent < 0 ? sent : 1;
+    }
+    let total = 0;
+    while (total < spans.count) {
+      const count = Math.min(spans.count - total, MESSAGES);
+      const sent = sendmmsg(this.#fd, memory.messagesOf(spans, total, count), count, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0) return total > 0 ? total : sent;
+      total += sent;
+      if (sent < count) break;
+    }
+    return total;
+  }
+
+  receive(at: number, size: number, stride: number, count: number, lengths: Int32Array): number {
+    const memory = this.#memory;
+    if (count === 1) {
+      const length = recv(this.#fd, memory.base + at, size, MSG_DONTWAIT);
+      if (length < 0) return length;
+      lengths[0] = length;
+      return 1;
+    }
+    const wanted = Math.min(count, MESSAGES);
+    const got = recvmmsg(this.#fd, memory.messageSlots(at, size, stride, wanted), wanted, MSG_DONTWAIT | MSG_TRUNC);
+    for (let i = 0; i < got; i++) lengths[i] = Math.min(memory.messageLength(i), size);
+    return got;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#loop.forget(this.#token);
+    close(this.#fd);
+  }
+}

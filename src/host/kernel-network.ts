@@ -1,0 +1,152 @@
+/** The host's network through the kernel's sockets. */
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_ICMP,
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SO_REUSEADDR,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_KEEPIDLE,
+  TCP_NODELAY,
+} from '../system/constants.ts';
+import { EINPROGRESS } from '../system/errno.ts';
+import { check, SystemError } from '../system/error.ts';
+import { readSockaddr, writeSockaddr } from '../system/memory.ts';
+import { bindSocket, close, connect, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
+import { IpAddress } from '../packet/address.ts';
+import type { Arena } from '../runtime/arena.ts';
+import type { TurnLoop } from '../runtime/turn-loop.ts';
+import type { DatagramEndpoint, EndpointHandler, HostNetwork, PingEndpoint, StreamAccepted, StreamEndpoint, StreamListener } from './endpoint.ts';
+import { KernelDatagram } from './kernel-datagram.ts';
+import { KernelListener } from './kernel-listener.ts';
+import { KernelMemory } from './kernel-memory.ts';
+import { KernelPing } from './kernel-ping.ts';
+import { KernelStream } from './kernel-stream.ts';
+
+const FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
+const BACKLOG = 4096;
+/** Ports below want privilege; a guest's own choice among them is not kept. */
+const UNPRIVILEGED = 1024;
+/** Contract §9.2: seconds of silence before the kernel probes a peer. */
+const KEEP_ALIVE_IDLE = 60;
+const PING_BUFFER = 65_536;
+const NOBODY: EndpointHandler = { onReady: () => {} };
+
+export class KernelNetwork implements HostNetwork {
+  readonly #loop: TurnLoop;
+  readonly #arena: Arena;
+  readonly #memory: KernelMemory;
+  #pingBuffer = -1;
+  #pingIdentifier = process.pid & 0xffff;
+
+  constructor(loop: TurnLoop, arena: Arena) {
+    this.#loop = loop;
+    this.#arena = arena;
+    this.#memory = new KernelMemory(arena);
+  }
+
+  connectStream(address: IpAddress, port: number, handler: EndpointHandler): StreamEndpoint | number {
+    const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | FLAGS, 0);
+    if (fd < 0) return fd;
+    this.#prepareStream(fd);
+    const status = this.#connect(fd, address, port);
+    if (status < 0 && status !== -EINPROGRESS) {
+      close(fd);
+      return status;
+    }
+    return new KernelStream(fd, status < 0, this.#loop, this.#memory, handler);
+  }
+
+  #prepareStream(fd: number): void {
+    const one = this.#memory.int(1);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one, 4);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, one, 4);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, this.#memory.int(KEEP_ALIVE_IDLE), 4);
+  }
+
+  #connect(fd: number, address: IpAddress, port: number): number {
+    const { base, value } = this.#memory;
+    const size = writeSockaddr(this.#arena.bytes, value, address.w0, address.w1, address.w2, address.w3, port);
+    return connect(fd, base + value, size);
+  }
+
+  openDatagram(address: IpAddress, port: number, localPort: number, handler: EndpointHandler): DatagramEndpoint | number {
+    const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | FLAGS, 0);
+    if (fd < 0) return fd;
+    if (localPort >= UNPRIVILEGED) this.#bindAny(fd, address.isIpv4, localPort);
+    const status = this.#connect(fd, address, port);
+    if (status < 0) {
+      close(fd);
+      return status;
+    }
+    return new KernelDatagram(fd, this.#loop, this.#memory, handler);
+  }
+
+  /** Best effort: where the port is taken the kernel picks another when the socket is connected. */
+  #bindAny(fd: number, v4: boolean, port: number): void {
+    const { base, value } = this.#memory;
+    const size = writeSockaddr(this.#arena.bytes, value, 0, 0, v4 ? 0xffff : 0, 0, port);
+    bindSocket(fd, base + value, size);
+  }
+
+  openPing(address: IpAddress, handler: EndpointHandler): PingEndpoint | number {
+    let raw = false;
+    let fd = socket(AF_INET, SOCK_DGRAM | FLAGS, IPPROTO_ICMP);
+    if (fd < 0) {
+      const refused = fd;
+      raw = true;
+      fd = socket(AF_INET, SOCK_RAW | FLAGS, IPPROTO_ICMP);
+      if (fd < 0) return refused;
+    }
+    const status = this.#connect(fd, address, 0);
+    if (status < 0) {
+      close(fd);
+      return status;
+    }
+    if (this.#pingBuffer < 0) this.#pingBuffer = this.#arena.allocate(PING_BUFFER);
+    this.#pingIdentifier = (this.#pingIdentifier + 1) & 0xffff;
+    return new KernelPing(fd, raw, this.#pingIdentifier, this.#pingBuffer, this.#loop, this.#memory, handler);
+  }
+
+  listenStream(address: IpAddress, port: number, accept: StreamAccepted): StreamListener {
+    const context = { address: address.toString(), port };
+    const fd = check(socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | FLAGS, 0), 'socket', context);
+    try {
+      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, this.#memory.int(1), 4);
+      const { base, value } = this.#memory;
+      const size = writeSockaddr(this.#arena.bytes, value, address.w0, address.w1, address.w2, address.w3, port);
+      check(bindSocket(fd, base + value, size), 'bind', context);
+      check(listen(fd, BACKLOG), 'listen', context);
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+    const listener = new KernelListener(fd, this.#loop, this.#memory, (accepted, peer) => this.#accepted(accepted, peer, accept));
+    return { port: this.#localPort(fd), close: () => listener.close() };
+  }
+
+  #accepted(fd: number, peer: ReturnType<typeof readSockaddr>, accept: StreamAccepted): void {
+    this.#prepareStream(fd);
+    const words = peer?.words ?? [0, 0, 0, 0];
+    try {
+      const endpoint = new KernelStream(fd, false, this.#loop, this.#memory, NOBODY);
+      accept(endpoint, new IpAddress(...words), peer?.port ?? 0);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      close(fd);
+    }
+  }
+
+  #localPort(fd: number): number {
+    const { arena, base, value } = this.#memory;
+    arena.words[(value + 128) >> 2] = 128;
+    check(getsockname(fd, base + value, base + value + 128), 'getsockname');
+    return readSockaddr(arena.bytes, value)?.port ?? 0;
+  }
+}

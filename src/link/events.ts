@@ -1,0 +1,8 @@
+import type { Port } from './port.ts';
+
+/** What a network's owner hears of its links, outside the packet path. */
+export interface LinkEvents {
+  connected(port: Port): void;
+  /** `reason` is text for the log. */
+  disconnected(port: Port, reason: string): void;
+}

@@ -1,0 +1,14 @@
+/** How a stream link marks where frames begin: a length in front of each. */
+import { setU32, u32 } from '../packet/bytes.ts';
+
+export interface Framing {
+  /** Bytes of the length field. */
+  readonly prefix: number;
+  /** Largest length the link accepts. */
+  readonly limit: number;
+  read(bytes: Uint8Array, at: number): number;
+  write(bytes: Uint8Array, at: number, length: number): void;
+}
+
+/** QEMU's stream and socket netdevs (contract §6.1): 32 bits, big-endian; longer than 128 KiB is an error. */
+export const QEMU_FRAMING: Framing = { prefix: 4, limit: 131_072, read: u32, write: setU32 };

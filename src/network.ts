@@ -1,0 +1,181 @@
+/**
+ * A virtual network: switch, gateway, flows and services wired together, in one process, without root.
+ *
+ *     VM ⇄ link ⇄ switch ⇄ gateway ⇄ flow ⇄ host endpoint
+ *                               └── service (dhcp, dns)        forward ──┘ (host → guest)
+ */
+import { EventEmitter } from 'node:events';
+import { IpAddress, parseIpv4 } from './packet/address.ts';
+import { PROTOCOL_TCP } from './packet/ipv4.ts';
+import { parseMac } from './packet/mac.ts';
+import { Arena } from './runtime/arena.ts';
+import { arenaSum } from './runtime/arena-checksum.ts';
+import { TurnLoop } from './runtime/turn-loop.ts';
+import { SystemRandom } from './runtime/wall-clock.ts';
+import { KernelNetwork } from './host/kernel-network.ts';
+import { type FrameSink, MemoryPort } from './link/memory-port.ts';
+import type { Port } from './link/port.ts';
+import { QemuListener } from './link/qemu.ts';
+import { Switch } from './switch/switch.ts';
+import { Gateway } from './gateway/gateway.ts';
+import { EchoForwarder } from './flow/echo.ts';
+import { FlowPolicy } from './flow/policy.ts';
+import { TcpEngine } from './flow/tcp/engine.ts';
+import { TcpForward } from './forward/tcp-forward.ts';
+import type { NetworkOptions } from './network-options.ts';
+
+/** Address space reserved for frames and buffers; memory becomes resident when it is used. */
+const ARENA = 256 << 20;
+/** Most bytes of a guest's data ahead of the host: a long queue of small frames overruns the guest's transmit queue. */
+const WINDOW_SMALL_MTU = 512 * 1024;
+const WINDOW_LARGE_MTU = 2 << 20;
+const LARGE_MTU = 9000;
+
+export interface NetworkEvents {
+  connected: [port: Port];
+  /** `reason` is text for the log. */
+  disconnected: [port: Port, reason: string];
+}
+
+export class VirtualNetwork extends EventEmitter<NetworkEvents> {
+  readonly #arena: Arena = new Arena(ARENA);
+  readonly #loop: TurnLoop;
+  readonly #host: KernelNetwork;
+  readonly #switch: Switch;
+  readonly #gateway: Gateway;
+  readonly #tcp: TcpEngine;
+  readonly #echo: EchoForwarder;
+  readonly #gatewayAddress: IpAddress;
+  readonly #listeners: Set<QemuListener> = new Set();
+  readonly #memoryPorts: Set<MemoryPort> = new Set();
+  readonly #forwards: Set<TcpForward> = new Set();
+  #nextPort = 0;
+
+  private constructor(options: NetworkOptions) {
+    super();
+    const arena = this.#arena;
+    this.#loop = new TurnLoop(arena);
+    const { timers } = this.#loop;
+    this.#host = new KernelNetwork(this.#loop, arena);
+    const sum = arenaSum(arena);
+    const random = new SystemRandom();
+    const [network, length] = options.subnet.split('/');
+    const mask = Number(length) === 0 ? 0 : -1 << (32 - Number(length));
+    const address = word(options.gatewayIP);
+    this.#gatewayAddress = IpAddress.v4(address);
+    const mac = parseMac(options.gatewayMacAddress)!;
+    this.#gateway = new Gateway({
+      arena,
+      sum,
+      timers,
+      random,
+      mac,
+      address,
+      subnet: word(network!) & mask,
+      mask,
+      virtualAddresses: options.gatewayVirtualIPs.map(word),
+      mtu: options.mtu,
+    });
+    this.#switch = new Switch({ bytes: arena.bytes, gatewayMac: mac, gateway: this.#gateway, now: () => timers.now });
+    this.#gateway.connect(this.#switch);
+    const nat = new Map(Object.entries(options.nat).map(([from, to]) => [word(from), word(to)]));
+    const policy = new FlowPolicy({ nat, allowLinkLocal: options.ec2MetadataAccess });
+    const receiveWindow = options.mtu > LARGE_MTU ? WINDOW_LARGE_MTU : WINDOW_SMALL_MTU;
+    const wake = (): void => this.#loop.wake();
+    const gateway = this.#gateway;
+    const shared = { arena, sum, timers, random, host: this.#host, gateway, policy };
+    this.#tcp = new TcpEngine({ ...shared, limits: { receiveWindow } }, wake);
+    this.#echo = new EchoForwarder(shared, wake);
+    gateway.transport(PROTOCOL_TCP, this.#tcp);
+    gateway.icmpInput.echo = this.#echo;
+    gateway.onBatch(() => this.#tcp.endOfBatch());
+    gateway.onDrained((port) => this.#tcp.drained(port));
+    gateway.onDetached(() => this.#tcp.detached());
+    this.#loop.phase(() => this.#deliver());
+    this.#loop.phase(() => this.#tcp.pump());
+    this.#loop.phase(() => this.#echo.pump());
+    this.#loop.phase(() => this.#flush());
+    for (const [local, target] of Object.entries(options.forwards)) this.forward(local, target);
+  }
+
+  /** Throws SystemError when a forward can't be bound or this machine is not supported. */
+  static async create(options: NetworkOptions): Promise<VirtualNetwork> {
+    return new VirtualNetwork(options);
+  }
+
+  /** Listens for QEMU on `unix://PATH` or `tcp://HOST:PORT`. Throws SystemError. */
+  async listenQemu(url: string): Promise<QemuListener> {
+    const events = {
+      connected: (port: Port) => void this.emit('connected', port),
+      disconnected: (port: Port, reason: string) => void this.emit('disconnected', port, reason),
+    };
+    const listener = await QemuListener.open(url, this.#loop, this.#arena, this.#switch, events, () => this.#nextPort++);
+    this.#listeners.add(listener);
+    return listener;
+  }
+
+  /** Attaches a guest that lives in this process; frames for it go to `sink`. */
+  attachMemory(name: string, sink: FrameSink): MemoryPort {
+    const port = new MemoryPort(this.#nextPort++, name, this.#arena, this.#loop, this.#switch, sink);
+    this.#memoryPorts.add(port);
+    this.#switch.attached(port);
+    return port;
+  }
+
+  /** Forwards the host's `ip:port` (or `:port`, every address) to the guest's `ip:port`. Throws SystemError. */
+  forward(local: string, target: string): TcpForward {
+    const from = endpoint(local);
+    const to = endpoint(target);
+    const forward = new TcpForward(from.address, from.port, to, {
+      host: this.#host,
+      neighbours: this.#gateway.neighbours,
+      tcp: this.#tcp,
+      source: this.#gatewayAddress,
+    });
+    this.#forwards.add(forward);
+    return forward;
+  }
+
+  #deliver(): boolean {
+    let delivered = false;
+    for (const port of this.#memoryPorts) if (port.deliver()) delivered = true;
+    return delivered;
+  }
+
+  #flush(): boolean {
+    let more = false;
+    for (const port of this.#memoryPorts) if (port.flush()) more = true;
+    return more;
+  }
+
+  /** VMs attached. */
+  get portCount(): number {
+    return this.#switch.ports.size;
+  }
+
+  /** Keeps the process alive, or no longer. */
+  unref(): void {
+    this.#loop.unref();
+  }
+
+  /** Resets every flow, detaches every VM, removes sockets. */
+  async close(): Promise<void> {
+    for (const forward of this.#forwards) forward.close();
+    this.#tcp.close();
+    this.#echo.close();
+    for (const port of this.#memoryPorts) port.close();
+    for (const listener of this.#listeners) listener.close();
+    this.#loop.close();
+  }
+}
+
+function word(address: string): number {
+  return parseIpv4(address)!;
+}
+
+function endpoint(text: string): { address: IpAddress; port: number } {
+  const colon = text.lastIndexOf(':');
+  const host = text.slice(0, colon).replace(/^\[|\]$/g, '');
+  return { address: host === '' ? new IpAddress(0, 0, 0, 0) : IpAddress.parse(host)!, port: Number(text.slice(colon + 1)) };
+}
+

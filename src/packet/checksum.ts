@@ -1,0 +1,39 @@
+/**
+ * The Internet checksum (RFC 1071): the one's complement sum of 16-bit words.
+ *
+ * `sum` is the plain twin of the WebAssembly routine (checksum.wat): its oracle in tests and its stand-in where
+ * WebAssembly SIMD is missing or the bytes lie outside the arena.
+ */
+
+/** Sums `length` bytes at `at`, adding `initial` (an unfolded sum below 2^31). Returns the folded 16-bit sum, not inverted. */
+export type Sum = (at: number, length: number, initial: number) => number;
+
+export function sum(bytes: Uint8Array, at: number, length: number, initial = 0): number {
+  let total = initial;
+  const end = at + (length & ~1);
+  for (let i = at; i < end; i += 2) {
+    total += (bytes[i]! << 8) | bytes[i + 1]!;
+    if (total > 0x3fff0000) total = fold(total);
+  }
+  if (length & 1) total += bytes[end]! << 8;
+  return fold(total);
+}
+
+/** Folds an unfolded sum below 2^32 to 16 bits. */
+export function fold(total: number): number {
+  let folded = (total & 0xffff) + (total >>> 16);
+  folded = (folded & 0xffff) + (folded >>> 16);
+  return folded;
+}
+
+/** The value for a checksum field: the complement of the folded sum. */
+export function finish(total: number): number {
+  return ~fold(total) & 0xffff;
+}
+
+/** Unfolded sum of a pseudo-header (RFC 9293 §3.1) of two IPv4 addresses given as words. */
+export function pseudoIpv4(source: number, destination: number, protocol: number, length: number): number {
+  return (
+    ((source >>> 16) & 0xffff) + (source & 0xffff) + ((destination >>> 16) & 0xffff) + (destination & 0xffff) + protocol + length
+  );
+}

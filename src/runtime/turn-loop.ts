@@ -1,0 +1,283 @@
+/**
+ * The turn loop: one epoll instance for every descriptor of the data path, watched from Node's own loop.
+ *
+ *     Node's loop ──► turn: epoll_wait → timers → watchers → phases ─┐
+ *                       ▲       └──────────── while there is work ◄──┘    at most BUDGET ms, then back to Node
+ *
+ * After a round with work the turn lingers: it waits in epoll_wait itself for a moment, so that a busy network is not driven
+ * through two nested loops. An idle network costs nothing. Node's own callbacks wait for one turn at most.
+ *
+ * A watcher, timer or phase that throws is a fault of ours: the round goes on without it, since the events of an edge-triggered
+ * descriptor come once, and the first error leaves the turn when the round is over.
+ */
+import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../system/constants.ts';
+import { EBADF, EINTR } from '../system/errno.ts';
+import { check } from '../system/error.ts';
+import { EPOLL_EVENT } from '../system/layout.ts';
+import { addressOf, close, epollCreate, epollCtl, epollWait, load, type PollHandle, pollReadable } from '../system/syscalls.ts';
+import type { Arena } from './arena.ts';
+import type { Clock } from './clock.ts';
+import { type BetweenTurns, TimerWheel } from './timer-wheel.ts';
+import { WallClock } from './wall-clock.ts';
+
+/** Milliseconds of one turn. */
+const BUDGET = 2;
+/** Milliseconds that a lingering turn waits for the next event. */
+const LINGER = 1;
+const EVENT_LIMIT = 256;
+const EPOLL_CLOEXEC = 0o2000000;
+
+/** Where the loop is. */
+const IDLE = 0;
+const EVENTS = 1;
+const PHASES = 2;
+
+export interface Watcher {
+  /** `events`: EPOLLIN, EPOLLOUT, … as epoll reported them. */
+  ready(events: number): void;
+}
+
+/** Work done once per round, after the events. True: there is more to do at once. */
+export type Phase = () => boolean;
+
+export interface TurnLoopOptions {
+  readonly clock?: Clock;
+  /** False: go back to Node as soon as nothing is ready. */
+  readonly linger?: boolean;
+}
+
+export class TurnLoop {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly #eventsAt: number;
+  readonly #eventsAddress: number;
+  readonly #scratchAt: number;
+  readonly #scratchAddress: number;
+  readonly #epoll: number;
+  readonly #linger: boolean;
+  readonly #bytes: DataView;
+  /** By token; null where free. `#generations` tells a descriptor's events from those of one closed in the same round. */
+  readonly #watchers: (Watcher | null)[] = [];
+  readonly #generations: number[] = [];
+  readonly #free: number[] = [];
+  readonly #phases: Phase[] = [];
+  readonly #poll: PollHandle;
+  #woken = false;
+  #immediate: NodeJS.Immediate | null = null;
+  #timeout: NodeJS.Timeout | null = null;
+  #timeoutAt = Infinity;
+  #stage = IDLE;
+  /** The first thing thrown in this turn. */
+  #fault: { readonly error: unknown } | null = null;
+  readonly #betweenTurns: BetweenTurns;
+  #closed = false;
+  #referenced = true;
+
+  /** Throws SystemError where the data path is not supported. */
+  constructor(arena: Arena, options: TurnLoopOptions = {}) {
+    load();
+    this.clock = options.clock ?? new WallClock();
+    this.timers = new TimerWheel(this.clock.now());
+    this.#betweenTurns = { clock: this.clock, armed: () => this.runSoon() };
+    this.timers.between = this.#betweenTurns;
+    this.#linger = options.linger ?? true;
+    this.#bytes = new DataView(arena.memory.buffer);
+    const base = addressOf(arena.memory.buffer);
+    this.#eventsAt = arena.allocate(EVENT_LIMIT * EPOLL_EVENT.size);
+    this.#eventsAddress = base + this.#eventsAt;
+    this.#scratchAt = arena.allocate(EPOLL_EVENT.size);
+    this.#scratchAddress = base + this.#scratchAt;
+    this.#epoll = check(epollCreate(EPOLL_CLOEXEC), 'epoll_create1');
+    this.#poll = pollReadable(this.#epoll, () => this.#turn());
+  }
+
+  /** Watches `fd`. Returns the token that `modify` and `unwatch` want. Throws SystemError. */
+  watch(fd: number, events: number, watcher: Watcher): number {
+    const token = this.#free.pop() ?? this.#watchers.push(null) - 1;
+    this.#generations[token] ??= 0;
+    this.#watchers[token] = watcher;
+    try {
+      this.#control(EPOLL_CTL_ADD, fd, token, events);
+    } catch (error) {
+      this.#release(token);
+      throw error;
+    }
+    return token;
+  }
+
+  modify(token: number, fd: number, events: number): void {
+    this.#control(EPOLL_CTL_MOD, fd, token, events);
+  }
+
+  /** Before the descriptor is closed. Events of it that this round still holds are not delivered. */
+  unwatch(token: number, fd: number): void {
+    if (!this.#closed) epollCtl(this.#epoll, EPOLL_CTL_DEL, fd, this.#scratchAddress);
+    this.#release(token);
+  }
+
+  /** For a descriptor that is about to be closed and has no duplicate: closing takes it out of epoll by itself. */
+  forget(token: number): void {
+    this.#release(token);
+  }
+
+  #release(token: number): void {
+    this.#watchers[token] = null;
+    this.#generations[token] = (this.#generations[token]! + 1) >>> 0;
+    this.#free.push(token);
+  }
+
+  #control(operation: number, fd: number, token: number, events: number): void {
+    const at = this.#scratchAt;
+    this.#bytes.setUint32(at + EPOLL_EVENT.events, events >>> 0, true);
+    this.#bytes.setUint32(at + EPOLL_EVENT.data, token, true);
+    this.#bytes.setUint32(at + EPOLL_EVENT.data + 4, this.#generations[token]!, true);
+    check(this.#closed ? -EBADF : epollCtl(this.#epoll, operation, fd, this.#scratchAddress), 'epoll_ctl');
+  }
+
+  /** Adds a phase: phases run in the order they were added. */
+  phase(run: Phase): void {
+    this.#phases.push(run);
+  }
+
+  /** Work has come up for the phases: if they are running another round follows, outside a turn one is run soon. */
+  wake(): void {
+    if (this.#stage === PHASES) this.#woken = true;
+    else this.runSoon();
+  }
+
+  /** As `wake`, for work that the last phases do: inside a turn they are still to come. */
+  runSoon(): void {
+    if (this.#stage !== IDLE || this.#immediate !== null || this.#closed) return;
+    this.#immediate = setImmediate(() => {
+      this.#immediate = null;
+      this.#turn();
+    });
+  }
+
+  /** Whether the loop keeps the process alive. */
+  ref(): void {
+    this.#referenced = true;
+    this.#poll.ref();
+    this.#timeout?.ref();
+  }
+
+  unref(): void {
+    this.#referenced = false;
+    this.#poll.unref();
+    this.#timeout?.unref();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#poll.close();
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    if (this.#timeout !== null) clearTimeout(this.#timeout);
+    close(this.#epoll);
+  }
+
+  #turn(): void {
+    if (this.#closed || this.#stage !== IDLE) return;
+    const { timers } = this;
+    timers.between = null;
+    let more = false;
+    try {
+      more = this.#rounds();
+    } catch (error) {
+      this.#keep(error);
+    }
+    this.#stage = IDLE;
+    if (!this.#closed) this.#afterTurn(more);
+    timers.between = this.#betweenTurns;
+    const fault = this.#fault;
+    this.#fault = null;
+    if (fault !== null) throw fault.error;
+  }
+
+  #keep(error: unknown): void {
+    this.#fault ??= { error };
+  }
+
+  /** Returns whether work is left. */
+  #rounds(): boolean {
+    const started = this.clock.now();
+    let timeout = 0;
+    for (;;) {
+      this.#stage = EVENTS;
+      const count = epollWait(this.#epoll, this.#eventsAddress, EVENT_LIMIT, timeout);
+      if (count < 0 && count !== -EINTR) check(count, 'epoll_wait');
+      const now = this.clock.now();
+      this.#advance(now);
+      if (count > 0) this.#dispatch(count);
+      this.#stage = PHASES;
+      this.#woken = false;
+      const more = this.#runPhases() || this.#woken;
+      if (this.#closed) return false;
+      if (this.#fault !== null) return true;
+      const left = now - started < BUDGET;
+      if (more) {
+        if (!left) return true;
+        timeout = 0;
+      } else if (count > 0 && left) {
+        timeout = this.#linger ? LINGER : 0;
+      } else {
+        return false;
+      }
+    }
+  }
+
+  #advance(now: number): void {
+    try {
+      this.timers.advance(now);
+    } catch (error) {
+      this.#keep(error);
+    }
+  }
+
+  #dispatch(count: number): void {
+    const view = this.#bytes;
+    for (let i = 0; i < count && !this.#closed; i++) {
+      const at = this.#eventsAt + i * EPOLL_EVENT.size;
+      const token = view.getUint32(at + EPOLL_EVENT.data, true);
+      if (this.#generations[token] !== view.getUint32(at + EPOLL_EVENT.data + 4, true)) continue;
+      try {
+        this.#watchers[token]?.ready(view.getUint32(at + EPOLL_EVENT.events, true));
+      } catch (error) {
+        this.#keep(error);
+      }
+    }
+  }
+
+  #runPhases(): boolean {
+    let more = false;
+    for (let i = 0; i < this.#phases.length && !this.#closed; i++) {
+      try {
+        if (this.#phases[i]!()) more = true;
+      } catch (error) {
+        this.#keep(error);
+      }
+    }
+    return more;
+  }
+
+  #afterTurn(more: boolean): void {
+    if (more) this.runSoon();
+    const at = this.timers.now + this.timers.untilNext();
+    if (this.#timeout !== null && this.#timeoutAt <= at) return;
+    if (this.#timeout !== null) clearTimeout(this.#timeout);
+    this.#timeout = null;
+    this.#timeoutAt = Infinity;
+    if (at === Infinity) return;
+    this.#timeoutAt = at;
+    this.#timeout = setTimeout(
+      () => {
+        this.#timeout = null;
+        this.#timeoutAt = Infinity;
+        this.#turn();
+      },
+      Math.max(Math.ceil(at - this.clock.now()), 0),
+    );
+    if (!this.#referenced) this.#timeout.unref();
+  }
+}
+

@@ -1,0 +1,10 @@
+import type { Port } from '../link/port.ts';
+
+/** What the switch hands to the gateway: frames for its MAC address, and broadcasts. */
+export interface GatewayInput {
+  /** A frame of at least an Ethernet header at arena offset `at`, valid until `endOfBatch`. */
+  input(port: Port, at: number, length: number): void;
+  endOfBatch(): void;
+  drained(port: Port): void;
+  detached(port: Port): void;
+}

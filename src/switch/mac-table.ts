@@ -1,0 +1,105 @@
+/**
+ * Which MAC address was last seen on which port. Bounded: a guest that makes up addresses fills its own share only, its
+ * oldest entries making room. Entries not renewed for a while are forgotten when they are looked at.
+ */
+import type { Port } from '../link/port.ts';
+
+/** Milliseconds without a frame until an address is forgotten (IEEE 802.1D's default). */
+const AGE = 300_000;
+/** Addresses learned from one port. */
+export const ADDRESSES_PER_PORT = 64;
+
+class Entry {
+  readonly hi: number;
+  readonly lo: number;
+  port: Port;
+  seen: number;
+
+  constructor(hi: number, lo: number, port: Port, seen: number) {
+    this.hi = hi;
+    this.lo = lo;
+    this.port = port;
+    this.seen = seen;
+  }
+}
+
+export class MacTable {
+  /** By `lo`, which alone tells nearly all addresses apart; those that share it stand in one list. */
+  readonly #entries: Map<number, Entry[]> = new Map();
+  readonly #perPort: Map<Port, Set<Entry>> = new Map();
+
+  /** Notes that `port` has sent from this address. */
+  learn(hi: number, lo: number, port: Port, now: number): void {
+    const known = this.#find(hi, lo);
+    if (known !== null) {
+      known.seen = now;
+      if (known.port !== port) this.#move(known, port);
+      return;
+    }
+    const entry = new Entry(hi, lo, port, now);
+    const list = this.#entries.get(lo);
+    if (list) list.push(entry);
+    else this.#entries.set(lo, [entry]);
+    this.#assign(entry, port);
+  }
+
+  portOf(hi: number, lo: number, now: number): Port | null {
+    const entry = this.#find(hi, lo);
+    if (entry === null) return null;
+    if (now - entry.seen <= AGE) return entry.port;
+    this.#forget(entry);
+    return null;
+  }
+
+  /** Forgets every address of a port that is gone. */
+  forgetPort(port: Port): void {
+    for (const entry of this.#perPort.get(port) ?? []) this.#remove(entry);
+    this.#perPort.delete(port);
+  }
+
+  get size(): number {
+    let count = 0;
+    for (const entries of this.#perPort.values()) count += entries.size;
+    return count;
+  }
+
+  #find(hi: number, lo: number): Entry | null {
+    const list = this.#entries.get(lo);
+    if (list === undefined) return null;
+    for (let i = 0; i < list.length; i++) if (list[i]!.hi === hi) return list[i]!;
+    return null;
+  }
+
+  #move(entry: Entry, port: Port): void {
+    this.#perPort.get(entry.port)?.delete(entry);
+    entry.port = port;
+    this.#assign(entry, port);
+  }
+
+  #assign(entry: Entry, port: Port): void {
+    const entries = this.#perPort.get(port);
+    if (entries === undefined) {
+      this.#perPort.set(port, new Set([entry]));
+      return;
+    }
+    if (entries.size >= ADDRESSES_PER_PORT) this.#forget(stalest(entries));
+    entries.add(entry);
+  }
+
+  #forget(entry: Entry): void {
+    this.#perPort.get(entry.port)?.delete(entry);
+    this.#remove(entry);
+  }
+
+  #remove(entry: Entry): void {
+    const list = this.#entries.get(entry.lo)!;
+    list.splice(list.indexOf(entry), 1);
+    if (list.length === 0) this.#entries.delete(entry.lo);
+  }
+}
+
+function stalest(entries: Set<Entry>): Entry {
+  let oldest: Entry | null = null;
+  for (const entry of entries) if (oldest === null || entry.seen < oldest.seen) oldest = entry;
+  return oldest!;
+}

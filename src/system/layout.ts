@@ -1,0 +1,65 @@
+/**
+ * Struct layouts of Linux on 64-bit machines, in one place, and the proof at start-up that they are right.
+ *
+ * Pointers are written as two 32-bit words: little-endian machines only, which x64 and arm64 Linux are.
+ */
+import { SystemError } from './error.ts';
+import { EINVAL } from './errno.ts';
+
+/** struct iovec: base, length. */
+export const IOVEC = { size: 16, base: 0, length: 8 } as const;
+
+/** struct msghdr: name, namelen, iov, iovlen, control, controllen, flags. */
+export const MSGHDR = { size: 56, name: 0, nameLength: 8, iov: 16, iovCount: 24, control: 32, controlLength: 40, flags: 48 } as const;
+
+/** struct mmsghdr: a msghdr and the number of bytes transferred. */
+export const MMSGHDR = { size: 64, length: 56 } as const;
+
+/** struct epoll_event is packed on x64 only. */
+export const EPOLL_EVENT: { readonly size: number; readonly events: number; readonly data: number } =
+  process.arch === 'x64' ? { size: 12, events: 0, data: 4 } : { size: 16, events: 0, data: 8 };
+
+/** struct sockaddr_in, sockaddr_in6, sockaddr_un: sizes. */
+export const SOCKADDR_IN = 16;
+export const SOCKADDR_IN6 = 28;
+export const SOCKADDR_UN = 110;
+
+/** What koffi knows of C layout; passed in so that importing this file loads nothing. */
+export interface CLayout {
+  struct(members: Record<string, string | [number, string]>): unknown;
+  pack(members: Record<string, string | [number, string]>): unknown;
+  sizeof(type: unknown): number;
+  offsetof(type: unknown, member: string): number;
+}
+
+/** Compares the numbers above with what the C compiler's rules give on this machine. Throws SystemError on a difference. */
+export function selfTest(c: CLayout): void {
+  const iovec = c.struct({ base: 'void *', length: 'size_t' });
+  const msghdr = c.struct({
+    name: 'void *',
+    nameLength: 'uint32_t',
+    iov: 'void *',
+    iovCount: 'size_t',
+    control: 'void *',
+    controlLength: 'size_t',
+    flags: 'int',
+  });
+  const event = { events: 'uint32_t', data: 'uint64_t' };
+  const epollEvent = process.arch === 'x64' ? c.pack(event) : c.struct(event);
+  const facts: [name: string, ours: number, theirs: number][] = [
+    ['iovec', IOVEC.size, c.sizeof(iovec)],
+    ['iovec.length', IOVEC.length, c.offsetof(iovec, 'length')],
+    ['msghdr', MSGHDR.size, c.sizeof(msghdr)],
+    ['msghdr.iov', MSGHDR.iov, c.offsetof(msghdr, 'iov')],
+    ['msghdr.iovCount', MSGHDR.iovCount, c.offsetof(msghdr, 'iovCount')],
+    ['msghdr.controlLength', MSGHDR.controlLength, c.offsetof(msghdr, 'controlLength')],
+    ['msghdr.flags', MSGHDR.flags, c.offsetof(msghdr, 'flags')],
+    ['epoll_event', EPOLL_EVENT.size, c.sizeof(epollEvent)],
+    ['epoll_event.data', EPOLL_EVENT.data, c.offsetof(epollEvent, 'data')],
+  ];
+  for (const [name, ours, theirs] of facts) {
+    if (ours !== theirs) {
+      throw new SystemError('layout', EINVAL, { address: name, advice: `expected ${ours}, this machine has ${theirs}: please report it` });
+    }
+  }
+}

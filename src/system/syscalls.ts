@@ -1,0 +1,169 @@
+/**
+ * System calls. Every argument is a number (pointers are addresses), every result is a number: what the call returned, or
+ * the negative errno. Nothing here allocates, and every descriptor is used without blocking.
+ *
+ * The library is loaded on the first use of `load`, so importing this file works everywhere.
+ */
+import koffi from 'koffi';
+import { EINVAL } from './errno.ts';
+import { SystemError } from './error.ts';
+import { selfTest } from './layout.ts';
+
+/** Node's watch on a descriptor. */
+export interface PollHandle {
+  ref(): void;
+  unref(): void;
+  close(): void;
+}
+
+type Call = (...args: number[]) => number;
+
+function supported(): boolean {
+  return process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64');
+}
+
+const libc = supported() ? koffi.load(null) : undefined;
+
+function bind(declaration: string): Call {
+  if (libc === undefined) {
+    return () => {
+      throw new SystemError('load', EINVAL, { advice: 'the data path needs Linux on x64 or arm64' });
+    };
+  }
+  return libc.func(declaration) as unknown as Call;
+}
+
+const c = {
+  socket: bind('int socket(int, int, int)'),
+  bind: bind('int bind(int, int64_t, int)'),
+  connect: bind('int connect(int, int64_t, int)'),
+  listen: bind('int listen(int, int)'),
+  accept4: bind('int accept4(int, int64_t, int64_t, int)'),
+  getsockname: bind('int getsockname(int, int64_t, int64_t)'),
+  read: bind('int64_t read(int, int64_t, int64_t)'),
+  write: bind('int64_t write(int, int64_t, int64_t)'),
+  recv: bind('int64_t recv(int, int64_t, int64_t, int)'),
+  send: bind('int64_t send(int, int64_t, int64_t, int)'),
+  recvmsg: bind('int64_t recvmsg(int, int64_t, int)'),
+  sendmsg: bind('int64_t sendmsg(int, int64_t, int)'),
+  recvmmsg: bind('int recvmmsg(int, int64_t, int, int, int64_t)'),
+  sendmmsg: bind('int sendmmsg(int, int64_t, int, int)'),
+  getsockopt: bind('int getsockopt(int, int, int, int64_t, int64_t)'),
+  setsockopt: bind('int setsockopt(int, int, int, int64_t, int)'),
+  shutdown: bind('int shutdown(int, int)'),
+  close: bind('int close(int)'),
+  epollCreate: bind('int epoll_create1(int)'),
+  epollCtl: bind('int epoll_ctl(int, int, int, int64_t)'),
+  epollWait: bind('int epoll_wait(int, int64_t, int, int)'),
+} as const;
+
+function result(value: number): number {
+  return value < 0 ? -koffi.errno() : value;
+}
+
+export function socket(domain: number, type: number, protocol: number): number {
+  return result(c.socket(domain, type, protocol));
+}
+
+export function bindSocket(fd: number, address: number, length: number): number {
+  return result(c.bind(fd, address, length));
+}
+
+export function connect(fd: number, address: number, length: number): number {
+  return result(c.connect(fd, address, length));
+}
+
+export function listen(fd: number, backlog: number): number {
+  return result(c.listen(fd, backlog));
+}
+
+export function accept4(fd: number, address: number, lengthAt: number, flags: number): number {
+  return result(c.accept4(fd, address, lengthAt, flags));
+}
+
+export function getsockname(fd: number, address: number, lengthAt: number): number {
+  return result(c.getsockname(fd, address, lengthAt));
+}
+
+export function read(fd: number, address: number, count: number): number {
+  return result(c.read(fd, address, count));
+}
+
+export function write(fd: number, address: number, count: number): number {
+  return result(c.write(fd, address, count));
+}
+
+export function recv(fd: number, address: number, count: number, flags: number): number {
+  return result(c.recv(fd, address, count, flags));
+}
+
+export function send(fd: number, address: number, count: number, flags: number): number {
+  return result(c.send(fd, address, count, flags));
+}
+
+export function recvmsg(fd: number, header: number, flags: number): number {
+  return result(c.recvmsg(fd, header, flags));
+}
+
+export function sendmsg(fd: number, header: number, flags: number): number {
+  return result(c.sendmsg(fd, header, flags));
+}
+
+export function recvmmsg(fd: number, headers: number, count: number, flags: number): number {
+  return result(c.recvmmsg(fd, headers, count, flags, 0));
+}
+
+export function sendmmsg(fd: number, headers: number, count: number, flags: number): number {
+  return result(c.sendmmsg(fd, headers, count, flags));
+}
+
+export function getsockopt(fd: number, level: number, name: number, value: number, lengthAt: number): number {
+  return result(c.getsockopt(fd, level, name, value, lengthAt));
+}
+
+export function setsockopt(fd: number, level: number, name: number, value: number, length: number): number {
+  return result(c.setsockopt(fd, level, name, value, length));
+}
+
+export function shutdown(fd: number, how: number): number {
+  return result(c.shutdown(fd, how));
+}
+
+export function close(fd: number): number {
+  return result(c.close(fd));
+}
+
+export function epollCreate(flags: number): number {
+  return result(c.epollCreate(flags));
+}
+
+export function epollCtl(epoll: number, operation: number, fd: number, event: number): number {
+  return result(c.epollCtl(epoll, operation, fd, event));
+}
+
+/** `timeout` in milliseconds. */
+export function epollWait(epoll: number, events: number, limit: number, timeout: number): number {
+  return result(c.epollWait(epoll, events, limit, timeout));
+}
+
+/** Address of an ArrayBuffer's memory. It must not move: a fixed-size WebAssembly.Memory's does not. */
+export function addressOf(buffer: ArrayBuffer): number {
+  return Number(koffi.address(buffer));
+}
+
+/** Calls back whenever `fd` is readable, from Node's own loop. Keep the handle: when it is collected the calls end. */
+export function pollReadable(fd: number, ready: () => void): PollHandle {
+  return koffi.node.poll(fd, { readable: true }, ready);
+}
+
+let proven = false;
+
+/** Proves the struct layouts once per process. Throws SystemError when this machine is not supported. */
+export function load(): void {
+  if (proven) return;
+  if (libc === undefined) {
+    throw new SystemError('load', EINVAL, { address: `${process.platform}-${process.arch}`, advice: 'guestwire needs Linux on x64 or arm64' });
+  }
+  selfTest(koffi);
+  proven = true;
+}
