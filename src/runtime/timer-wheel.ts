@@ -16,7 +16,6 @@ import type { Clock } from './clock.ts';
 
 const TICK = 4;
 const SLOTS = 256;
-const COARSE = TICK * SLOTS;
 
 export class Timer {
   readonly expire: () => void;

@@ -63,6 +63,7 @@ export class TurnLoop {
   readonly #phases: Phase[] = [];
   readonly #poll: PollHandle;
   #woken = false;
+  #nodeHasWork = false;
   #immediate: NodeJS.Immediate | null = null;
   #timeout: NodeJS.Timeout | null = null;
   #timeoutAt = Infinity;
@@ -154,6 +155,11 @@ export class TurnLoop {
     });
   }
 
+  /** Work was handed to Node within this turn (a stream, a resolver): the turn does not linger, so that Node gets to it at once. */
+  handedToNode(): void {
+    this.#nodeHasWork = true;
+  }
+
   /** Whether the loop keeps the process alive. */
   ref(): void {
     this.#referenced = true;
@@ -191,7 +197,12 @@ export class TurnLoop {
     timers.between = this.#betweenTurns;
     const fault = this.#fault;
     this.#fault = null;
-    if (fault !== null) throw fault.error;
+    // Not from here: an exception must not cross the native callback that began the turn.
+    if (fault !== null) {
+      setImmediate(() => {
+        throw fault.error;
+      });
+    }
   }
 
   #keep(error: unknown): void {
@@ -202,6 +213,7 @@ export class TurnLoop {
   #rounds(): boolean {
     const started = this.clock.now();
     let timeout = 0;
+    this.#nodeHasWork = false;
     for (;;) {
       this.#stage = EVENTS;
       const count = epollWait(this.#epoll, this.#eventsAddress, EVENT_LIMIT, timeout);
@@ -213,13 +225,13 @@ export class TurnLoop {
       this.#woken = false;
       const more = this.#runPhases() || this.#woken;
       if (this.#closed) return false;
-      if (this.#fault !== null) return true;
-      const left = now - started < BUDGET;
+      if (this.#fault !== null) return more;
+      const left = started + BUDGET - now;
       if (more) {
-        if (!left) return true;
+        if (left <= 0) return true;
         timeout = 0;
-      } else if (count > 0 && left) {
-        timeout = this.#linger ? LINGER : 0;
+      } else if (count > 0 && left > 0) {
+        timeout = this.#linger && !this.#nodeHasWork && left > LINGER ? LINGER : 0;
       } else {
         return false;
       }

@@ -220,6 +220,8 @@ export class TcpEngine implements Transport, FlowOwner {
     const ctx = this.#ctx;
     const { flags } = segment;
     flow.lastHeard = ctx.timers.now;
+    // Probes are answered: what counts with data in flight is that it gets acknowledged.
+    if (flow.flight === 0) flow.attempts = 0;
     if (flow.state === State.SYN_RECEIVED && flags & tcp.SYN && segment.sequence === ((flow.rcvNxt - 1) | 0)) {
       return this.#repeatedSyn(flow, segment);
     }
@@ -309,7 +311,7 @@ export class TcpEngine implements Transport, FlowOwner {
     if (flow.state === State.CONNECTING) return checkConnect(ctx, flow);
     if (flow.state === State.TIME_WAIT && flow.endpoint === null) return this.#settleAcks(flow);
     if (flow.endpoint === null) return;
-    if (flow.state < State.ESTABLISHED) return this.#whileOpening(flow);
+    if (flow.state === State.SYN_SENT || flow.state === State.SYN_RECEIVED) return this.#whileOpening(flow);
     if (flow.hangup && !this.#alive(flow)) return;
     drainBuffer(ctx, flow);
     if (flow.removed) return;

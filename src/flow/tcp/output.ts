@@ -124,10 +124,12 @@ function sackBlocks(ctx: TcpContext, flow: TcpFlow, at: number): number {
   return writeSack(ctx.bytes, at, count, blockLeft, blockRight);
 }
 
-/** A segment outside the send queue: window probe or keep-alive, one sequence number below SND.UNA so that it must be answered. */
-export function sendProbe(ctx: TcpContext, flow: TcpFlow): void {
+/** A segment outside the send queue: window probe or keep-alive, one sequence number below SND.UNA so that it must be answered. False when the port had no room. */
+export function sendProbe(ctx: TcpContext, flow: TcpFlow): boolean {
   const at = claimControl(flow);
-  if (at >= 0) emit(ctx, flow, at, (flow.sndUna - 1) | 0, tcp.ACK, 0, 0);
+  if (at < 0) return false;
+  emit(ctx, flow, at, (flow.sndUna - 1) | 0, tcp.ACK, 0, 0);
+  return true;
 }
 
 /** SYN (active open) or SYN-ACK. RFC 7323 §2.2: the window in it is never scaled. */

@@ -69,25 +69,17 @@ export function expire(ctx: TcpContext, flow: TcpFlow): void {
   const kind = flow.timerKind;
   flow.timerKind = NONE;
   if (kind === TIME_WAIT) ctx.remove(flow);
-  else if (kind === CONNECT) giveUpConnect(ctx, flow);
+  else if (kind === CONNECT) giveUp(ctx, flow);
   else if (kind === RETRANSMIT) retransmit(ctx, flow);
   else if (kind === PERSIST) probeWindow(ctx, flow);
   else if (kind === KEEP_ALIVE) keepAlive(ctx, flow);
-}
-
-function giveUpConnect(ctx: TcpContext, flow: TcpFlow): void {
-  ctx.counters.timedOut++;
-  abort(ctx, flow);
 }
 
 function retransmit(ctx: TcpContext, flow: TcpFlow): void {
   const opening = flow.state === State.SYN_SENT || flow.state === State.SYN_RECEIVED;
   // Nothing can reach a guest whose port is full: wait for it without counting the attempt.
   if (!flow.blocked) flow.attempts++;
-  if (flow.attempts > (opening ? SYN_ATTEMPTS : DATA_ATTEMPTS)) {
-    ctx.counters.timedOut++;
-    return abort(ctx, flow);
-  }
+  if (flow.attempts > (opening ? SYN_ATTEMPTS : DATA_ATTEMPTS)) return giveUp(ctx, flow);
   ctx.counters.timeouts++;
   flow.rtt.expire();
   if (opening) {
@@ -103,12 +95,9 @@ function retransmit(ctx: TcpContext, flow: TcpFlow): void {
 
 function probeWindow(ctx: TcpContext, flow: TcpFlow): void {
   if (!windowBlocked(flow)) return ctx.ready(flow);
-  if (++flow.attempts > PROBE_ATTEMPTS) {
-    ctx.counters.timedOut++;
-    return abort(ctx, flow);
-  }
+  if (flow.attempts >= PROBE_ATTEMPTS) return giveUp(ctx, flow);
+  probe(ctx, flow);
   ctx.counters.zeroWindowProbes++;
-  sendProbe(ctx, flow);
   flow.rtt.expire();
   arm(ctx, flow, PERSIST, Math.min(flow.rtt.timeout, PROBE_INTERVAL_MAX));
 }
@@ -119,11 +108,18 @@ function keepAlive(ctx: TcpContext, flow: TcpFlow): void {
     flow.attempts = 0;
     return arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_IDLE - silent);
   }
-  if (++flow.attempts > KEEP_ALIVE_ATTEMPTS) {
-    ctx.counters.timedOut++;
-    return abort(ctx, flow);
-  }
+  if (flow.attempts >= KEEP_ALIVE_ATTEMPTS) return giveUp(ctx, flow);
+  probe(ctx, flow);
   ctx.counters.keepAliveProbes++;
-  sendProbe(ctx, flow);
   arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_INTERVAL);
+}
+
+/** An attempt counts only when it left: a VM that is paused, its port full, is not a dead guest. */
+function probe(ctx: TcpContext, flow: TcpFlow): void {
+  if (sendProbe(ctx, flow)) flow.attempts++;
+}
+
+function giveUp(ctx: TcpContext, flow: TcpFlow): void {
+  ctx.counters.timedOut++;
+  abort(ctx, flow);
 }

@@ -1,0 +1,290 @@
+/**
+ * A test bench for the TCP engine: scripted exchanges on a manual clock, without sockets.
+ *
+ *     bench.guest({ flags: SYN, seq: 1000 })      the guest sends a segment; the engine's batch and pump run
+ *     bench.expect({ flags: SYN | ACK, ack: 1001 }) the next frame to the guest; checksums are verified
+ *     bench.silence()                             nothing more was sent
+ */
+import assert from 'node:assert/strict';
+import { Neighbour } from '../../../src/gateway/neighbour.ts';
+import { InboundPacket } from '../../../src/gateway/packet.ts';
+import { type Port, portCounters } from '../../../src/link/port.ts';
+import { formatIpv4, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { pseudoIpv4, sum } from '../../../src/packet/checksum.ts';
+import * as ethernet from '../../../src/packet/ethernet.ts';
+import * as ipv4 from '../../../src/packet/ipv4.ts';
+import * as tcp from '../../../src/packet/tcp.ts';
+import { TcpOptions, writeSack, writeSynOptions } from '../../../src/packet/tcp-options.ts';
+import { Arena } from '../../../src/runtime/arena.ts';
+import { SeededRandom } from '../../../src/runtime/clock.ts';
+import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
+import { type TcpCounters, type TcpLimits } from '../../../src/flow/tcp/context.ts';
+import { TcpEngine } from '../../../src/flow/tcp/engine.ts';
+import { FlowPolicy } from '../../../src/flow/policy.ts';
+import { FakeHost, type FakeStream } from './fake-host.ts';
+
+export const { FIN, SYN, RST, PSH, ACK, URG } = tcp;
+
+const GUEST = parseIpv4('192.168.127.2')!;
+const GATEWAY = parseIpv4('192.168.127.1')!;
+const HOST = parseIpv4('192.168.127.254')!;
+const LOOPBACK = parseIpv4('127.0.0.1')!;
+const TRANSMIT = 1 << 20;
+
+/** What the guest sends; the bench fills in sequence numbers from what it knows when they are left out. */
+export interface GuestSegment {
+  flags?: number;
+  seq?: number;
+  ack?: number;
+  window?: number;
+  data?: string | Buffer;
+  /** SYN options: defaults to mss 1460, window scale 0, SACK permitted. False sends none. */
+  options?: { mss?: number; scale?: number; sack?: boolean } | false;
+  sack?: [left: number, right: number][];
+  guestPort?: number;
+  port?: number;
+  to?: string;
+}
+
+export interface Sent {
+  seq: number;
+  ack: number;
+  flags: number;
+  window: number;
+  data: Buffer;
+  options: TcpOptions;
+  from: string;
+  fromPort: number;
+  toPort: number;
+  /** Length of the Ethernet frame. */
+  length: number;
+}
+
+class BenchPort implements Port {
+  readonly id = 0;
+  readonly name = 'bench';
+  readonly headroom = 4;
+  readonly counters = portCounters();
+  readonly frames: Buffer[] = [];
+  full = false;
+  readonly #arena: Arena;
+  readonly #at: number;
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+    this.#at = arena.allocate(TRANSMIT);
+  }
+
+  claim(bytes: number): number {
+    return this.full || bytes > TRANSMIT ? -1 : this.#at;
+  }
+
+  /** The frame is copied out at once, and its place poisoned: whoever reads it later is wrong. */
+  commit(at: number, length: number): void {
+    this.frames.push(Buffer.from(this.#arena.bytes.subarray(at, at + length)));
+    this.#arena.bytes.fill(0xa5, at, at + length);
+  }
+}
+
+export class Bench {
+  readonly arena: Arena = new Arena(64 << 20);
+  readonly timers: TimerWheel = new TimerWheel(0);
+  readonly host: FakeHost = new FakeHost(this.arena);
+  readonly port: BenchPort = new BenchPort(this.arena);
+  readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, GUEST);
+  readonly engine: TcpEngine;
+  /** ICMP codes of unreachables sent to the guest. */
+  readonly unreachable: number[] = [];
+  /** Next sequence number of the guest, and what it has received: kept up by `guest` and `expect`. */
+  seq = 1000;
+  ack = 0;
+  #now = 0;
+  readonly #packet: InboundPacket = new InboundPacket();
+  readonly #receive: number;
+  /** Where the next segment goes: each has a place of its own until the batch ends. */
+  #offset = 0;
+
+  constructor(options: { mtu?: number; limits?: Partial<TcpLimits> } = {}) {
+    this.#receive = this.arena.allocate(1 << 17);
+    this.neighbour.port = this.port;
+    this.neighbour.macHi = 0x5a94;
+    this.neighbour.macLo = 0xefe40cee | 0;
+    this.engine = new TcpEngine(
+      {
+        arena: this.arena,
+        sum: (at, length, initial) => sum(this.arena.bytes, at, length, initial),
+        gateway: {
+          macHi: 0x5a94,
+          macLo: 0xefe40cdd | 0,
+          mtu: options.mtu ?? 1500,
+          isLocal: (word) => word === GATEWAY,
+          icmp: { unreachable: (_packet, code) => void this.unreachable.push(code) },
+        },
+        timers: this.timers,
+        random: new SeededRandom(7),
+        host: this.host,
+        policy: new FlowPolicy({ nat: new Map([[HOST, LOOPBACK]]), allowLinkLocal: false }),
+        ...(options.limits && { limits: options.limits }),
+      },
+      () => {},
+    );
+  }
+
+  get counters(): TcpCounters {
+    return this.engine.counters;
+  }
+
+  get stream(): FakeStream {
+    return this.host.streams.at(-1)!;
+  }
+
+  /** The guest sends one segment, and the round ends. */
+  guest(segment: GuestSegment): void {
+    this.input(segment);
+    this.round();
+  }
+
+  /** The guest sends one segment within a batch. */
+  input(segment: GuestSegment): void {
+    const { bytes } = this.arena;
+    const data = Buffer.from(segment.data ?? '');
+    const flags = segment.flags ?? ACK;
+    const at = this.#receive + this.#offset + ipv4.HEADER;
+    const options = this.#writeOptions(at + tcp.HEADER, flags, segment);
+    const header = tcp.HEADER + options;
+    const seq = segment.seq ?? this.seq;
+    tcp.write(bytes, at, segment.guestPort ?? 40000, segment.port ?? 80, seq, segment.ack ?? this.ack, header, flags, segment.window ?? 65535);
+    bytes.set(data, at + header);
+    if (segment.seq === undefined) this.seq = (seq + data.length + (flags & SYN ? 1 : 0) + (flags & FIN)) | 0;
+    this.raw(at, header + data.length, segment.to);
+  }
+
+  #writeOptions(at: number, flags: number, segment: GuestSegment): number {
+    if (segment.options === false) return 0;
+    const { bytes } = this.arena;
+    if (flags & SYN) {
+      const { mss = 1460, scale = 0, sack = true } = segment.options ?? {};
+      return writeSynOptions(bytes, at, mss, scale, sack);
+    }
+    const blocks = segment.sack ?? [];
+    const left = Int32Array.from(blocks, ([from]) => from);
+    const right = Int32Array.from(blocks, ([, to]) => to);
+    return writeSack(bytes, at, blocks.length, left, right);
+  }
+
+  /** `length` bytes of TCP at arena offset `at`, as the gateway would hand them in. */
+  raw(at: number, length: number, to = '192.168.127.254'): void {
+    const packet = this.#packet;
+    packet.bytes = this.arena.bytes;
+    packet.port = this.port;
+    packet.neighbour = this.neighbour;
+    packet.header = at - ipv4.HEADER;
+    packet.payload = at;
+    packet.end = at + length;
+    packet.protocol = ipv4.PROTOCOL_TCP;
+    packet.source2 = packet.destination2 = MAPPED;
+    packet.source3 = GUEST;
+    packet.destination3 = parseIpv4(to)!;
+    ipv4.write(this.arena.bytes, packet.header, ipv4.HEADER + length, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_TCP, GUEST, packet.destination3);
+    this.engine.input(packet);
+    this.#offset += length + 128;
+  }
+
+  /** Ends the batch and runs the pump until nothing is left to do. */
+  round(): void {
+    this.engine.endOfBatch();
+    this.arena.bytes.fill(0xa5, this.#receive, this.#receive + (1 << 17));
+    this.#offset = 0;
+    while (this.engine.pump());
+  }
+
+  /** Time passes; timers fire tick by tick, each followed by a round. */
+  at(ms: number): void {
+    assert.ok(ms >= this.#now, 'time runs forward');
+    while (this.#now < ms) {
+      this.#now = Math.min(this.#now + 4, ms);
+      this.timers.advance(this.#now);
+      this.round();
+    }
+  }
+
+  later(ms: number): void {
+    this.at(this.#now + ms);
+  }
+
+  /** Takes the next frame to the guest; verifies lengths and checksums. */
+  next(): Sent {
+    const frame = this.port.frames.shift();
+    assert.ok(frame, 'the guest was sent nothing');
+    return decode(frame);
+  }
+
+  /** The next frame has these fields; `data` is compared as text. Keeps `ack` up with what the guest has seen in order. */
+  expect(want: { flags?: number; seq?: number; ack?: number; data?: string; window?: number; length?: number }): Sent {
+    const sent = this.next();
+    if (want.flags !== undefined) assert.equal(names(sent.flags), names(want.flags));
+    if (want.seq !== undefined) assert.equal(sent.seq, want.seq | 0, 'sequence number');
+    if (want.ack !== undefined) assert.equal(sent.ack, want.ack | 0, 'acknowledgment number');
+    if (want.window !== undefined) assert.equal(sent.window, want.window, 'window');
+    if (want.data !== undefined) assert.equal(sent.data.toString(), want.data);
+    if (want.length !== undefined) assert.equal(sent.data.length, want.length, 'payload length');
+    if (sent.flags & SYN) this.ack = (sent.seq + 1) | 0;
+    else if (sent.seq === this.ack) this.ack = (sent.seq + sent.data.length + (sent.flags & FIN)) | 0;
+    return sent;
+  }
+
+  silence(): void {
+    const left = this.port.frames.map((frame) => describe(decode(frame)));
+    assert.deepEqual(left, [], 'nothing more is sent');
+  }
+
+  /** All frames that wait. */
+  drain(): Sent[] {
+    return this.port.frames.splice(0).map(decode);
+  }
+
+  /** A connection opened by the guest. `scale` is the guest's. Returns the host's side. */
+  connected(options: { mss?: number; scale?: number; sack?: boolean; window?: number } = {}): FakeStream {
+    const { window = 65535, ...syn } = options;
+    this.guest({ flags: SYN, options: syn, window });
+    this.expect({ flags: SYN | ACK, ack: this.seq });
+    this.guest({ window });
+    this.silence();
+    return this.stream;
+  }
+}
+
+/** Fields of a frame to the guest. */
+export function decode(frame: Buffer): Sent {
+  const ip = ethernet.HEADER;
+  assert.equal(ethernet.type(frame, 0), ethernet.TYPE_IPV4);
+  assert.equal(sum(frame, ip, ipv4.HEADER), 0xffff, 'IPv4 checksum');
+  assert.equal(ipv4.totalLength(frame, ip), frame.length - ip, 'IPv4 length');
+  const at = ip + ipv4.HEADER;
+  const length = frame.length - at;
+  const [from, to] = [ipv4.source(frame, ip), ipv4.destination(frame, ip)];
+  assert.equal(sum(frame, at, length, pseudoIpv4(from, to, ipv4.PROTOCOL_TCP, length)), 0xffff, 'TCP checksum');
+  const header = tcp.headerLength(frame, at);
+  const options = new TcpOptions();
+  options.read(frame, at + tcp.HEADER, at + header);
+  return {
+    seq: tcp.sequence(frame, at),
+    ack: tcp.acknowledgment(frame, at),
+    flags: tcp.flags(frame, at),
+    window: tcp.window(frame, at),
+    data: frame.subarray(at + header),
+    options,
+    from: formatIpv4(from),
+    fromPort: tcp.sourcePort(frame, at),
+    toPort: tcp.destinationPort(frame, at),
+    length: frame.length,
+  };
+}
+
+export function names(flags: number): string {
+  return ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG'].filter((_, bit) => flags & (1 << bit)).join(' ');
+}
+
+function describe(sent: Sent): string {
+  return `${names(sent.flags)} seq ${sent.seq} ack ${sent.ack} window ${sent.window} ${sent.data.length} bytes`;
+}
