@@ -6,13 +6,14 @@
  */
 import { EventEmitter } from 'node:events';
 import { IpAddress, parseIpv4 } from './packet/address.ts';
-import { PROTOCOL_TCP } from './packet/ipv4.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from './packet/ipv4.ts';
 import { parseMac } from './packet/mac.ts';
 import { Arena } from './runtime/arena.ts';
 import { arenaSum } from './runtime/arena-checksum.ts';
 import { TurnLoop } from './runtime/turn-loop.ts';
 import { SystemRandom } from './runtime/wall-clock.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
+import { Capture } from './link/capture.ts';
 import { type FrameSink, MemoryPort } from './link/memory-port.ts';
 import type { Port } from './link/port.ts';
 import { QemuListener } from './link/qemu.ts';
@@ -20,8 +21,18 @@ import { Switch } from './switch/switch.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { EchoForwarder } from './flow/echo.ts';
 import { FlowPolicy } from './flow/policy.ts';
+import { GatewayServices } from './flow/service-host.ts';
 import { TcpEngine } from './flow/tcp/engine.ts';
+import { UdpEngine } from './flow/udp/engine.ts';
 import { TcpForward } from './forward/tcp-forward.ts';
+import { LeasePool } from './service/dhcp/lease-pool.ts';
+import { DhcpServer } from './service/dhcp/server.ts';
+import { Forwarder } from './service/dns/forwarder.ts';
+import { parseHosts, parseNameservers } from './service/dns/host-files.ts';
+import { NodeUpstream, nodeFiles } from './service/dns/node-upstream.ts';
+import { DnsServer } from './service/dns/server.ts';
+import { WatchedFile } from './service/dns/watched-file.ts';
+import { Zones } from './service/dns/zones.ts';
 import type { NetworkOptions } from './network-options.ts';
 
 /** Address space reserved for frames and buffers; memory becomes resident when it is used. */
@@ -44,12 +55,20 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #switch: Switch;
   readonly #gateway: Gateway;
   readonly #tcp: TcpEngine;
+  readonly #udp: UdpEngine;
   readonly #echo: EchoForwarder;
+  readonly #dhcp: DhcpServer;
+  readonly #dns: DnsServer;
+  readonly #leases: LeasePool;
+  readonly #capture: Capture | null;
   readonly #gatewayAddress: IpAddress;
   readonly #listeners: Set<QemuListener> = new Set();
   readonly #memoryPorts: Set<MemoryPort> = new Set();
   readonly #forwards: Set<TcpForward> = new Set();
   #nextPort = 0;
+  /** Bytes of ports that are gone. */
+  #goneSent = 0;
+  #goneReceived = 0;
 
   private constructor(options: NetworkOptions) {
     super();
@@ -85,14 +104,39 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const gateway = this.#gateway;
     const shared = { arena, sum, timers, random, host: this.#host, gateway, policy };
     this.#tcp = new TcpEngine({ ...shared, limits: { receiveWindow } }, wake);
+    this.#udp = new UdpEngine(shared, wake);
     this.#echo = new EchoForwarder(shared, wake);
     gateway.transport(PROTOCOL_TCP, this.#tcp);
+    gateway.transport(PROTOCOL_UDP, this.#udp);
     gateway.icmpInput.echo = this.#echo;
     gateway.onBatch(() => this.#tcp.endOfBatch());
+    gateway.onBatch(() => this.#udp.endOfBatch());
     gateway.onDrained((port) => this.#tcp.drained(port));
+    gateway.onDrained((port) => this.#udp.drained(port));
     gateway.onDetached(() => this.#tcp.detached());
+    gateway.onDetached(() => this.#udp.detached());
+    const now = (): number => timers.now;
+    this.#leases = new LeasePool({
+      subnet: word(network!) & mask,
+      mask,
+      reserved: [address, word(options.deviceIP), word(options.hostIP), ...options.gatewayVirtualIPs.map(word)],
+      statics: new Map(Object.entries(options.dhcpStaticLeases).map(([ip, holder]) => [word(ip), holder])),
+      now,
+    });
+    const { mtu, dnsSearchDomains: searchDomains } = options;
+    this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains });
+    const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
+    const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
+    const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
+    this.#dns = new DnsServer({ zones: new Zones(options.dns), hosts: () => hosts.value, forwarder, timers });
+    const services = new GatewayServices(arena, this.#tcp, this.#udp);
+    this.#dhcp.listen(services);
+    this.#dns.listen(services);
+    const started = Date.now() - this.#loop.clock.now();
+    this.#capture = options.captureFile === undefined ? null : new Capture(options.captureFile, () => started + this.#loop.clock.now());
     this.#loop.phase(() => this.#deliver());
     this.#loop.phase(() => this.#tcp.pump());
+    this.#loop.phase(() => this.#udp.pump());
     this.#loop.phase(() => this.#echo.pump());
     this.#loop.phase(() => this.#flush());
     for (const [local, target] of Object.entries(options.forwards)) this.forward(local, target);
@@ -106,8 +150,15 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   /** Listens for QEMU on `unix://PATH` or `tcp://HOST:PORT`. Throws SystemError. */
   async listenQemu(url: string): Promise<QemuListener> {
     const events = {
-      connected: (port: Port) => void this.emit('connected', port),
-      disconnected: (port: Port, reason: string) => void this.emit('disconnected', port, reason),
+      connected: (port: Port): void => {
+        port.tap = this.#capture;
+        this.emit('connected', port);
+      },
+      disconnected: (port: Port, reason: string): void => {
+        this.#goneSent += port.counters.txBytes;
+        this.#goneReceived += port.counters.rxBytes;
+        this.emit('disconnected', port, reason);
+      },
     };
     const listener = await QemuListener.open(url, this.#loop, this.#arena, this.#switch, events, () => this.#nextPort++);
     this.#listeners.add(listener);
@@ -117,6 +168,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   /** Attaches a guest that lives in this process; frames for it go to `sink`. */
   attachMemory(name: string, sink: FrameSink): MemoryPort {
     const port = new MemoryPort(this.#nextPort++, name, this.#arena, this.#loop, this.#switch, sink);
+    port.tap = this.#capture;
     this.#memoryPorts.add(port);
     this.#switch.attached(port);
     return port;
@@ -145,7 +197,29 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   #flush(): boolean {
     let more = false;
     for (const port of this.#memoryPorts) if (port.flush()) more = true;
+    this.#capture?.flush();
     return more;
+  }
+
+  /** Address → MAC of everyone who has a lease. */
+  get leases(): Map<string, string> {
+    return this.#leases.list();
+  }
+
+  /** Bytes of frames to VMs since the start. */
+  get bytesSent(): number {
+    return this.#sum((port) => port.counters.txBytes) + this.#goneSent;
+  }
+
+  /** Bytes of frames from VMs since the start. */
+  get bytesReceived(): number {
+    return this.#sum((port) => port.counters.rxBytes) + this.#goneReceived;
+  }
+
+  #sum(field: (port: Port) => number): number {
+    let total = 0;
+    for (const port of this.#switch.ports) total += field(port);
+    return total;
   }
 
   /** VMs attached. */
@@ -161,10 +235,15 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   /** Resets every flow, detaches every VM, removes sockets. */
   async close(): Promise<void> {
     for (const forward of this.#forwards) forward.close();
+    this.#dhcp.close();
+    this.#dns.close();
     this.#tcp.close();
+    this.#flush();
+    this.#udp.close();
     this.#echo.close();
     for (const port of this.#memoryPorts) port.close();
     for (const listener of this.#listeners) listener.close();
+    this.#capture?.close();
     this.#loop.close();
   }
 }

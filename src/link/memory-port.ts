@@ -6,7 +6,7 @@
 import type { Arena } from '../runtime/arena.ts';
 import type { Framing } from './framing.ts';
 import { QEMU_FRAMING } from './framing.ts';
-import { type FrameReceiver, type Port, portCounters, type PortCounters } from './port.ts';
+import { type FrameReceiver, type FrameTap, type Port, portCounters, type PortCounters } from './port.ts';
 import { TransmitBuffer } from './transmit-buffer.ts';
 
 const REGION = 1 << 20;
@@ -26,6 +26,7 @@ export class MemoryPort implements Port {
   readonly name: string;
   readonly headroom: number = FRAMING.prefix;
   readonly counters: PortCounters = portCounters();
+  tap: FrameTap | null = null;
   /** Called when `send` may be tried again after it returned false. */
   onDrain: (() => void) | null = null;
   readonly #arena: Arena;
@@ -76,6 +77,7 @@ export class MemoryPort implements Port {
     this.#filled = 0;
     for (let at = this.#region; at < end; ) {
       const length = FRAMING.read(this.#arena.bytes, at);
+      this.tap?.fromGuest(this.#arena.bytes, at + FRAMING.prefix, length);
       this.#receiver.frame(this, at + FRAMING.prefix, length);
       at += FRAMING.prefix + length;
     }
@@ -93,6 +95,7 @@ export class MemoryPort implements Port {
 
   commit(at: number, length: number): void {
     this.#transmit.commit(at, length);
+    this.tap?.toGuest(this.#arena.bytes, at, length);
     this.counters.txFrames++;
     this.counters.txBytes += length;
     this.#scheduler.wake();

@@ -22,6 +22,14 @@ export interface Port {
   /** Hands over the frame of `length` bytes at arena offset `at`: claim + headroom, or behind the frame committed last. */
   commit(at: number, length: number): void;
   readonly counters: PortCounters;
+  /** Sees every frame in both directions; null for none. */
+  tap: FrameTap | null;
+}
+
+/** A frame lies in `bytes` during the call only. */
+export interface FrameTap {
+  fromGuest(bytes: Uint8Array, at: number, length: number): void;
+  toGuest(bytes: Uint8Array, at: number, length: number): void;
 }
 
 export interface PortCounters {

@@ -154,6 +154,7 @@ export class QemuListener implements Watcher, StreamPortOwner {
     this.#loop.timers.cancel(this.#retry);
     this.#loop.unwatch(this.#token, this.#socket.fd);
     this.#socket.close();
+    this.#flush();
     for (const port of [...this.#ports]) port.close('listener closed');
     this.#arena.free(this.#scratch, 256);
     this.#arena.free(this.#region.at, RECEIVE_REGION);

@@ -8,7 +8,7 @@ import { EAGAIN, EINTR, errnoText } from '../system/errno.ts';
 import { addressOf, close, read, write } from '../system/syscalls.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import type { Framing } from './framing.ts';
-import { type FrameReceiver, type Port, portCounters, type PortCounters } from './port.ts';
+import { type FrameReceiver, type FrameTap, type Port, portCounters, type PortCounters } from './port.ts';
 import { Deframer, type ReceiveRegion } from './receive-region.ts';
 import { TransmitBuffer } from './transmit-buffer.ts';
 
@@ -25,9 +25,11 @@ export class StreamPort implements Port, Watcher {
   readonly name: string;
   readonly headroom: number;
   readonly counters: PortCounters = portCounters();
+  tap: FrameTap | null = null;
   isDirty = false;
   readonly #fd: number;
   readonly #base: number;
+  readonly #bytes: Uint8Array;
   readonly #loop: TurnLoop;
   readonly #receiver: FrameReceiver;
   readonly #owner: StreamPortOwner;
@@ -54,11 +56,12 @@ export class StreamPort implements Port, Watcher {
     this.headroom = framing.prefix;
     this.#fd = fd;
     this.#base = addressOf(region.arena.memory.buffer);
+    this.#bytes = region.arena.bytes;
     this.#loop = loop;
     this.#receiver = receiver;
     this.#owner = owner;
     this.#transmit = transmit;
-    this.#deframer = new Deframer(region, framing, (at, length) => receiver.frame(this, at, length));
+    this.#deframer = new Deframer(region, framing, (at, length) => this.#received(at, length));
     this.#token = loop.watch(fd, EPOLLIN | EPOLLRDHUP, this);
   }
 
@@ -80,12 +83,18 @@ export class StreamPort implements Port, Watcher {
     this.close(invalid > 0 ? `invalid packet size: ${invalid} is negative or exceeds maximum 131072` : 'out of memory for frames');
   }
 
+  #received(at: number, length: number): void {
+    this.tap?.fromGuest(this.#bytes, at, length);
+    this.#receiver.frame(this, at, length);
+  }
+
   claim(bytes: number): number {
     return this.#closed ? -1 : this.#transmit.claim(bytes);
   }
 
   commit(at: number, length: number): void {
     this.#transmit.commit(at, length);
+    this.tap?.toGuest(this.#bytes, at, length);
     this.counters.txFrames++;
     this.counters.txBytes += length;
     if (this.isDirty) return;

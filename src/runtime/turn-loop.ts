@@ -292,4 +292,3 @@ export class TurnLoop {
     if (!this.#referenced) this.#timeout.unref();
   }
 }
-

@@ -162,7 +162,10 @@ let proven = false;
 export function load(): void {
   if (proven) return;
   if (libc === undefined) {
-    throw new SystemError('load', EINVAL, { address: `${process.platform}-${process.arch}`, advice: 'guestwire needs Linux on x64 or arm64' });
+    throw new SystemError('load', EINVAL, {
+      address: `${process.platform}-${process.arch}`,
+      advice: 'guestwire needs Linux on x64 or arm64',
+    });
   }
   selfTest(koffi);
   proven = true;

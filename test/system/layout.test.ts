@@ -39,11 +39,14 @@ test('a layout that differs is reported by name, with both numbers', () => {
     sizeof: (type) => koffi.sizeof(type as never),
     offsetof: (type, member) => koffi.offsetof(type as never, member) + (member === 'flags' ? 4 : 0),
   };
-  assert.throws(() => selfTest(wrong), (error: unknown) => {
-    assert.ok(error instanceof SystemError);
-    assert.match(error.message, /msghdr\.flags.*48.*52/);
-    return true;
-  });
+  assert.throws(
+    () => selfTest(wrong),
+    (error: unknown) => {
+      assert.ok(error instanceof SystemError);
+      assert.match(error.message, /msghdr\.flags.*48.*52/);
+      return true;
+    },
+  );
 });
 
 test('the kernel gathers and scatters a stream through a hand-written msghdr', () => {

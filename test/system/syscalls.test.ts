@@ -101,7 +101,11 @@ test('a refused connect is in progress first and then in SO_ERROR', () => {
 
 test('setsockopt is read back by getsockopt', () => {
   const fd = opened(sys.socket(k.AF_INET, k.SOCK_STREAM, 0));
-  for (const [level, name] of [[k.IPPROTO_TCP, k.TCP_NODELAY], [k.SOL_SOCKET, k.SO_KEEPALIVE], [k.SOL_SOCKET, k.SO_REUSEADDR]] as const) {
+  for (const [level, name] of [
+    [k.IPPROTO_TCP, k.TCP_NODELAY],
+    [k.SOL_SOCKET, k.SO_KEEPALIVE],
+    [k.SOL_SOCKET, k.SO_REUSEADDR],
+  ] as const) {
     arena.words[at >> 2] = 1;
     assert.equal(sys.setsockopt(fd, level, name, base + at, 4), 0);
     arena.words[at >> 2] = 0;
@@ -148,7 +152,13 @@ test('epoll hands back both data words of the event that was registered', () => 
   assert.equal(sys.epollWait(epoll, base + other, 8, 0), 2);
   const events = [0, 1].map((i) => other + i * EPOLL_EVENT.size);
   const seen = events.map((e) => [view.getUint32(e + EPOLL_EVENT.data, true), view.getUint32(e + EPOLL_EVENT.data + 4, true)]);
-  assert.deepEqual(seen.sort((x, y) => x[0]! - y[0]!), [[5, 0x89abcdef], [0xdeadbeef, 0x89abcdef]]);
+  assert.deepEqual(
+    seen.sort((x, y) => x[0]! - y[0]!),
+    [
+      [5, 0x89abcdef],
+      [0xdeadbeef, 0x89abcdef],
+    ],
+  );
   assert.equal(sys.epollCtl(epoll, k.EPOLL_CTL_DEL, b, base + at), 0);
   assert.equal(sys.epollWait(epoll, base + other, 8, 0), 1);
   assert.equal(view.getUint32(other + EPOLL_EVENT.events, true), k.EPOLLOUT);

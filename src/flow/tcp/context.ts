@@ -9,7 +9,7 @@ import type { InboundPacket } from '../../gateway/packet.ts';
 import type { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
 import type { TcpFlow } from './flow.ts';
-import type { SegmentChain } from './segment-chain.ts';
+import type { BatchChain } from '../batch-chain.ts';
 
 /** The part of the gateway that TCP needs. */
 export interface GuestSide {
@@ -78,7 +78,7 @@ export interface TcpContext {
   readonly limits: TcpLimits;
   readonly counters: TcpCounters;
   readonly table: FlowTable<TcpFlow>;
-  readonly chain: SegmentChain;
+  readonly chain: BatchChain;
   /** Scratch for one write. */
   readonly spans: Spans;
   /** Where a fake packet is built to be quoted in an ICMP error. */

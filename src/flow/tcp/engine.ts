@@ -24,7 +24,7 @@ import { answerSynSent, checkConnect, endConnect, establish, openFromGuest, open
 import { refuse, sendAck, sendSyn } from './output.ts';
 import { acceptable, drainBuffer, flushToHost, releaseBuffer, takeData } from './receive.ts';
 import { Segment } from './segment.ts';
-import { SegmentChain } from './segment-chain.ts';
+import { BatchChain } from '../batch-chain.ts';
 import { armTimeWait, expire, rearm } from './timers.ts';
 import { discardAcknowledged, transmit } from './transmit.ts';
 
@@ -93,7 +93,7 @@ export class TcpEngine implements Transport, FlowOwner {
       limits,
       counters: this.counters,
       table: new FlowTable<TcpFlow>(limits.flows, options.random),
-      chain: new SegmentChain(CHAIN_LIMIT),
+      chain: new BatchChain(CHAIN_LIMIT),
       spans: new Spans(),
       scratch: arena.allocate(4096),
       connecting: 0,

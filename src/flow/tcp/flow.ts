@@ -79,7 +79,7 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   hostShut = false;
   /** What the host did not take yet, and what came out of order; only while there is such data. */
   received: ReceiveBuffer | null = null;
-  /** First and last entry of this batch's chain of in-order segments (see segment-chain.ts); -1 for none. */
+  /** First and last entry of this batch's chain of in-order segments (see batch-chain.ts); -1 for none. */
   chainHead = -1;
   chainTail = -1;
   chainBytes = 0;

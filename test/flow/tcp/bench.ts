@@ -65,6 +65,7 @@ class BenchPort implements Port {
   readonly name = 'bench';
   readonly headroom = 4;
   readonly counters = portCounters();
+  tap = null;
   readonly frames: Buffer[] = [];
   full = false;
   readonly #arena: Arena;

@@ -1,9 +1,9 @@
 /**
- * The in-order payloads of one batch, chained by flow: segments of many flows arrive interleaved, and each flow's run
- * goes to its endpoint in one call. Entries are places in the receive arena, valid until the batch ends.
+ * The payloads of one batch, chained by flow: frames of many flows arrive interleaved, and each flow's run goes to its
+ * endpoint in one call. Entries are places in the receive arena, valid until the batch ends.
  */
 
-export class SegmentChain {
+export class BatchChain {
   readonly offset: Int32Array;
   readonly length: Int32Array;
   readonly next: Int32Array;

@@ -1,0 +1,207 @@
+/**
+ * `gvproxy`: the same flags, messages and life cycle as the original (contract §2, §4).
+ *
+ * Exit status: 0 after a signal or when the last VM has gone; 1 when something failed; 2 for a command line that makes no
+ * sense. The original exits with 0 after failures at run time too (contract §16 row 2); ours says so.
+ */
+import { existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { commandLineNetwork } from '../config/defaults.ts';
+import { type AddressPlan, ConfigError, planAddresses } from '../config/subnet.ts';
+import type { Port } from '../link/port.ts';
+import { VirtualNetwork } from '../network.ts';
+import type { NetworkOptions } from '../network-options.ts';
+import { parseSearchDomains } from '../service/dns/host-files.ts';
+import { FlagError, type FlagValues, HelpRequested, parseFlags, usage } from './go-flags.ts';
+import { GVPROXY_FLAGS, LATER_FLAGS } from './gvproxy-flags.ts';
+import { descriptorSink, Log } from './log.ts';
+import { version } from './version.ts';
+
+type Values = FlagValues<typeof GVPROXY_FLAGS>;
+
+/** Signals that end the program. */
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/** Milliseconds between the byte counts that `-debug` logs. */
+const COUNT_INTERVAL = 5000;
+
+export interface Environment {
+  readonly argv: readonly string[];
+  /** As the usage names it. */
+  readonly program: string;
+  stdout(text: string): void;
+  stderr(text: string): void;
+  readonly stderrIsTerminal: boolean;
+}
+
+/** Runs until the last VM has gone, a signal comes or something fails. Resolves with the exit status. */
+export async function gvproxy(environment: Environment): Promise<number> {
+  let values: Values;
+  try {
+    ({ values } = parseFlags(GVPROXY_FLAGS, environment.argv));
+  } catch (error) {
+    if (error instanceof FlagError) environment.stderr(`${error.message}\n`);
+    else if (!(error instanceof HelpRequested)) throw error;
+    environment.stderr(usage(environment.program, GVPROXY_FLAGS));
+    return error instanceof FlagError ? 2 : 0;
+  }
+  if (values.version) {
+    environment.stdout(`gvproxy version ${version()}\n`);
+    return 0;
+  }
+  let log = new Log(descriptorSink(2, environment.stderrIsTerminal));
+  try {
+    if (values['log-file'] !== '') log = fileLog(values['log-file']);
+    if (values.debug) log.level = 'debug';
+    if (values.debug && values['log-file'] !== '') describe(log, environment);
+    return await run(validate(values), values, log);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.record('fatal', error.message);
+    return 1;
+  }
+}
+
+function fileLog(path: string): Log {
+  try {
+    return new Log(descriptorSink(openSync(path, 'w'), false));
+  } catch {
+    throw new ConfigError(`unable to open log file ${path}`);
+  }
+}
+
+/** Contract §4.4: what a bug report needs. */
+function describe(log: Log, { argv, program }: Environment): void {
+  log.debug(version());
+  log.debug(`${process.platform}/${process.arch}`);
+  log.debug([program, ...argv].join(' '));
+}
+
+/** Contract §2.3, in its order. */
+function validate(values: Values): AddressPlan {
+  for (const name of LATER_FLAGS) {
+    const value = values[name as keyof Values];
+    if (value !== '' && (value as readonly string[]).length > 0) {
+      throw new ConfigError(`flag -${name} is not supported by this version of guestwire: it has -listen-qemu only, see -help`);
+    }
+  }
+  const addresses = planAddresses(values.subnet, values.gatewayIP, values.deviceIP, values.hostIP);
+  validateQemu(values['listen-qemu']);
+  const sshPort = values['ssh-port'];
+  if (sshPort !== -1 && (sshPort < 1024 || sshPort > 65_535)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
+  return addresses;
+}
+
+function validateQemu(text: string): void {
+  if (text === '') return;
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new ConfigError(`invalid value for qemu listen address: parse ${JSON.stringify(text)}: not a URL (want unix:///path or tcp://host:port)`);
+  }
+  const path = decodeURIComponent(url.pathname);
+  if (url.protocol === 'unix:' && existsSync(path)) throw new ConfigError(`"${path}" already exists`);
+}
+
+function networkOptions(addresses: AddressPlan, values: Values, log: Log): NetworkOptions {
+  let searchDomains: readonly string[] = [];
+  try {
+    searchDomains = parseSearchDomains(readFileSync('/etc/resolv.conf', 'utf8'));
+  } catch (error) {
+    log.error(`cannot read search domains: ${(error as Error).message}`);
+  }
+  return commandLineNetwork({
+    addresses,
+    mtu: values.mtu,
+    sshPort: values['ssh-port'],
+    captureFile: values.pcap,
+    searchDomains,
+    ec2MetadataAccess: values['ec2-metadata-access'],
+  });
+}
+
+/** Why the program ends. */
+interface Ending {
+  readonly reason: string;
+  readonly failed: boolean;
+}
+
+async function run(addresses: AddressPlan, values: Values, log: Log): Promise<number> {
+  log.info(version());
+  const pidFile = values['pid-file'];
+  let network: VirtualNetwork | undefined;
+  let counts: NodeJS.Timeout | undefined;
+  const ending = new Promise<Ending>((resolve) => catchSignals(resolve));
+  let end: Ending;
+  try {
+    if (pidFile !== '') writePidFile(pidFile, log);
+    network = await VirtualNetwork.create(networkOptions(addresses, values, log));
+    log.info('waiting for clients...');
+    const gone = values['listen-qemu'] === '' ? ending : listen(network, values['listen-qemu'], log);
+    if (log.level === 'debug') counts = countBytes(network, log);
+    end = await Promise.race([ending, gone]);
+  } catch (error) {
+    end = { reason: (error as Error).message, failed: true };
+  }
+  log.error(`gvproxy exiting: ${end.reason}`);
+  clearInterval(counts);
+  await network?.close();
+  if (pidFile !== '') rmSync(pidFile, { force: true });
+  return end.failed ? 1 : 0;
+}
+
+/** The first signal ends in order, the second at once. */
+function catchSignals(resolve: (ending: Ending) => void): void {
+  let caught = false;
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      if (caught) process.exit(1);
+      caught = true;
+      resolve({ reason: 'signal caught', failed: false });
+    });
+  }
+}
+
+function writePidFile(path: string, log: Log): void {
+  try {
+    writeFileSync(path, String(process.pid));
+  } catch (error) {
+    log.error(`failed to create pidfile: ${(error as Error).message}`);
+    throw error;
+  }
+}
+
+/** Listens for VMs; resolves when the last one has gone, as callers rely on (contract §6.8). */
+async function listen(network: VirtualNetwork, url: string, log: Log): Promise<Ending> {
+  let resolve!: (ending: Ending) => void;
+  const promise = new Promise<Ending>((settle) => (resolve = settle));
+  network.on('connected', (port: Port) => log.debug(`new connection from ${port.name} to ${url}`));
+  network.on('disconnected', (port: Port, reason: string) => {
+    const text = `cannot receive packets from ${port.name}, disconnecting: ${reason}`;
+    log.error(text);
+    if (network.portCount === 0) resolve({ reason: text, failed: false });
+  });
+  try {
+    await network.listenQemu(url);
+  } catch (error) {
+    throw new Error(`qemu listen error: ${(error as Error).message}`, { cause: error });
+  }
+  return promise;
+}
+
+function countBytes(network: VirtualNetwork, log: Log): NodeJS.Timeout {
+  return setInterval(() => {
+    log.debug(`${humanBytes(network.bytesSent)} sent to the VM, ${humanBytes(network.bytesReceived)} received from the VM`);
+  }, COUNT_INTERVAL);
+}
+
+/** Decimal units, as the original counts. */
+function humanBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 10 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}

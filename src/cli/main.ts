@@ -1,0 +1,15 @@
+/** Runs a program with this process's arguments and streams, and exits with its status. */
+import type { Environment } from './gvproxy.ts';
+
+export async function main(program: string, run: (environment: Environment) => Promise<number>): Promise<void> {
+  const status = await run({
+    argv: process.argv.slice(2),
+    program,
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    stderrIsTerminal: process.stderr.isTTY,
+  });
+  process.exitCode = status;
+  // Whatever still holds the process (a lookup under way) has no business after this.
+  setImmediate(() => process.exit(status));
+}

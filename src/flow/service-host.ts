@@ -1,0 +1,34 @@
+/** Lets services listen on the gateway's address, as guests see it. */
+import { IpAddress } from '../packet/address.ts';
+import type { Arena } from '../runtime/arena.ts';
+import { DuplexEndpoint } from '../host/duplex-endpoint.ts';
+import type { DatagramService, Listener, ServiceHost, StreamService } from './listener.ts';
+import type { TcpEngine } from './tcp/engine.ts';
+import type { UdpEngine } from './udp/engine.ts';
+
+export class GatewayServices implements ServiceHost {
+  readonly #arena: Arena;
+  readonly #tcp: TcpEngine;
+  readonly #udp: UdpEngine;
+
+  constructor(arena: Arena, tcp: TcpEngine, udp: UdpEngine) {
+    this.#arena = arena;
+    this.#tcp = tcp;
+    this.#udp = udp;
+  }
+
+  listenStream(port: number, service: StreamService): Listener {
+    return this.#tcp.listen(port, (flow) => {
+      const endpoint = new DuplexEndpoint(this.#arena);
+      endpoint.handler = flow;
+      flow.endpoint = endpoint;
+      const peer = { address: new IpAddress(flow.guest0, flow.guest1, flow.guest2, flow.guest3), port: flow.guestPort };
+      flow.onEstablished = () => service(endpoint.duplex, peer);
+      return true;
+    });
+  }
+
+  listenDatagram(port: number, service: DatagramService, options: { anyAddress?: boolean } = {}): Listener {
+    return this.#udp.listen(port, service, options.anyAddress ?? false);
+  }
+}

@@ -1,0 +1,56 @@
+/** One guest's UDP conversation: guest address and port, remote address and port, and the connected socket it leaves by. */
+import type { DatagramEndpoint, EndpointHandler } from '../../host/endpoint.ts';
+import { Timer } from '../../runtime/timer-wheel.ts';
+import type { Neighbour } from '../../gateway/neighbour.ts';
+import type { FlowEntry } from '../flow-table.ts';
+
+export interface UdpFlowOwner {
+  ready(flow: UdpFlow): void;
+  idle(flow: UdpFlow): void;
+}
+
+export class UdpFlow implements FlowEntry, EndpointHandler {
+  readonly guest0: number;
+  readonly guest1: number;
+  readonly guest2: number;
+  readonly guest3: number;
+  readonly guestPort: number;
+  readonly remote0: number;
+  readonly remote1: number;
+  readonly remote2: number;
+  readonly remote3: number;
+  readonly remotePort: number;
+  hash = 0;
+  readonly neighbour: Neighbour;
+  endpoint!: DatagramEndpoint;
+  readonly timer: Timer;
+  /** Datagrams from the guest and from the host: what the idle timeout depends on. */
+  sent = 0;
+  received = 0;
+  /** When the flow was last put at the end of the order of use. */
+  ordered = 0;
+  /** First and last entry of this batch's chain (see batch-chain.ts); -1 for none. */
+  chainHead = -1;
+  chainTail = -1;
+  queued = false;
+  blocked = false;
+  removed = false;
+  readonly #owner: UdpFlowOwner;
+
+  constructor(owner: UdpFlowOwner, neighbour: Neighbour, guestPort: number, remote: readonly [number, number, number, number], remotePort: number) {
+    this.#owner = owner;
+    this.neighbour = neighbour;
+    this.guest0 = neighbour.w0;
+    this.guest1 = neighbour.w1;
+    this.guest2 = neighbour.w2;
+    this.guest3 = neighbour.w3;
+    this.guestPort = guestPort;
+    [this.remote0, this.remote1, this.remote2, this.remote3] = remote;
+    this.remotePort = remotePort;
+    this.timer = new Timer(() => owner.idle(this));
+  }
+
+  onReady(): void {
+    this.#owner.ready(this);
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Passes queries on to the host's resolvers as bytes and their answers back, in the order of resolv.conf.
+ *
+ * Each attempt has an id of its own and a socket of its own, and an answer must repeat the question: what a stranger would
+ * have to guess (RFC 5452).
+ */
+import { setU16 } from '../../packet/bytes.ts';
+import type { Random } from '../../runtime/clock.ts';
+import { emptyAnswer, isTruncated, matches, type Query, RCODE_SERVER_FAILURE } from './message.ts';
+import type { Upstream } from './upstream.ts';
+
+/** Milliseconds for one attempt, and rounds over all servers. */
+const TIMEOUT = 2500;
+const ROUNDS = 2;
+/** Queries under way at once. */
+export const IN_FLIGHT_LIMIT = 1024;
+
+export class ForwarderCounters {
+  forwarded = 0;
+  answered = 0;
+  failed = 0;
+  overloaded = 0;
+}
+
+export class Forwarder {
+  readonly counters: ForwarderCounters = new ForwarderCounters();
+  readonly #upstream: Upstream;
+  readonly #servers: () => readonly string[];
+  readonly #random: Random;
+  #inFlight = 0;
+
+  constructor(upstream: Upstream, servers: () => readonly string[], random: Random) {
+    this.#upstream = upstream;
+    this.#servers = servers;
+    this.#random = random;
+  }
+
+  /** Never rejects: what can't be answered is SERVFAIL. `overTcp`: the client can take an answer of any size. */
+  async forward(query: Query, overTcp: boolean): Promise<Uint8Array> {
+    const failure = emptyAnswer(query.bytes, query.questionEnd, RCODE_SERVER_FAILURE);
+    if (this.#inFlight >= IN_FLIGHT_LIMIT) {
+      this.counters.overloaded++;
+      return failure;
+    }
+    this.#inFlight++;
+    this.counters.forwarded++;
+    try {
+      return (await this.#ask(query, overTcp)) ?? failure;
+    } finally {
+      this.#inFlight--;
+    }
+  }
+
+  async #ask(query: Query, overTcp: boolean): Promise<Uint8Array | undefined> {
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const server of this.#servers()) {
+        const answer = await this.#askOne(server, query, overTcp).catch(() => undefined);
+        if (answer === undefined) continue;
+        this.counters.answered++;
+        return answer;
+      }
+    }
+    this.counters.failed++;
+    return undefined;
+  }
+
+  async #askOne(server: string, query: Query, overTcp: boolean): Promise<Uint8Array> {
+    const id = this.#random.word() & 0xffff;
+    const bytes = query.bytes.slice();
+    setU16(bytes, 0, id);
+    const accept = (answer: Uint8Array): boolean => matches(answer, query, id);
+    let answer = await this.#upstream.askUdp(server, bytes, TIMEOUT, accept);
+    if (overTcp && isTruncated(answer)) answer = await this.#upstream.askTcp(server, bytes, TIMEOUT, accept);
+    const restored = answer.slice();
+    setU16(restored, 0, query.id);
+    return restored;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The DNS server on the gateway (contract §12): its own zones first, then the host's hosts file, then the host's resolvers.
+ */
+import { setU16, u16 } from '../../packet/bytes.ts';
+import type { Duplex } from 'node:stream';
+import type { Listener, ServiceHost } from '../../flow/listener.ts';
+import { Timer, type TimerWheel } from '../../runtime/timer-wheel.ts';
+import type { Forwarder } from './forwarder.ts';
+import type { HostNames } from './host-files.ts';
+import {
+  addressAnswer,
+  emptyAnswer,
+  HEADER,
+  type Query,
+  RCODE_NAME_ERROR,
+  readQuery,
+  truncate,
+  TYPE_A,
+  TYPE_AAAA,
+} from './message.ts';
+import type { Zones } from './zones.ts';
+
+const PORT = 53;
+/** Contract §12.1: milliseconds to the first query of a connection and between queries, queries per connection. */
+const FIRST_TIMEOUT = 2000;
+const IDLE_TIMEOUT = 8000;
+const PER_CONNECTION = 128;
+/** Connections at once. */
+export const CONNECTION_LIMIT = 64;
+
+export interface DnsOptions {
+  readonly zones: Zones;
+  readonly hosts: () => HostNames;
+  readonly forwarder: Forwarder;
+  readonly timers: TimerWheel;
+}
+
+export class DnsCounters {
+  queries = 0;
+  local = 0;
+  malformed = 0;
+  truncated = 0;
+  refusedConnections = 0;
+}
+
+export class DnsServer {
+  readonly counters: DnsCounters = new DnsCounters();
+  readonly #options: DnsOptions;
+  readonly #listeners: Listener[] = [];
+  #connections = 0;
+
+  constructor(options: DnsOptions) {
+    this.#options = options;
+  }
+
+  listen(host: ServiceHost): void {
+    this.#listeners.push(
+      host.listenDatagram(PORT, (payload, _peer, reply) => {
+        void this.#answerUdp(payload, reply);
+      }),
+      host.listenStream(PORT, (connection) => this.#serve(connection)),
+    );
+  }
+
+  close(): void {
+    for (const listener of this.#listeners) listener.close();
+  }
+
+  async #answerUdp(payload: Uint8Array, reply: (answer: Uint8Array) => void): Promise<void> {
+    const answer = await this.answer(payload, false);
+    if (answer !== undefined) reply(answer);
+  }
+
+  /** The answer to one query; undefined when it must not be answered. Never rejects. */
+  async answer(bytes: Uint8Array, overTcp: boolean): Promise<Uint8Array | undefined> {
+    this.counters.queries++;
+    const query = readQuery(bytes);
+    if (query === undefined || typeof query === 'number') {
+      this.counters.malformed++;
+      return query === undefined ? undefined : emptyAnswer(bytes, HEADER, query);
+    }
+    const answer = this.#local(query) ?? (await this.#options.forwarder.forward(query, overTcp));
+    if (overTcp || answer.length <= query.limit) return answer;
+    this.counters.truncated++;
+    return truncate(answer, query);
+  }
+
+  #local(query: Query): Uint8Array | undefined {
+    const { zones, hosts } = this.#options;
+    const answer = zones.answer(query.name, query.type);
+    if (answer !== undefined) {
+      this.counters.local++;
+      if (answer === 'nxdomain') return emptyAnswer(query.bytes, query.questionEnd, RCODE_NAME_ERROR);
+      return addressAnswer(query, TYPE_A, answer);
+    }
+    if (query.type !== TYPE_A && query.type !== TYPE_AAAA) return undefined;
+    const known = hosts().addresses.get(query.name.toLowerCase());
+    if (known === undefined) return undefined;
+    this.counters.local++;
+    const size = query.type === TYPE_A ? 4 : 16;
+    return addressAnswer(
+      query,
+      query.type,
+      known.filter(({ length }) => length === size),
+    );
+  }
+
+  /** RFC 7766: queries with a length in front, answered in order. */
+  #serve(connection: Duplex): void {
+    if (this.#connections >= CONNECTION_LIMIT) {
+      this.counters.refusedConnections++;
+      connection.destroy();
+      return;
+    }
+    this.#connections++;
+    const { timers } = this.#options;
+    const timer = new Timer(() => connection.destroy());
+    timers.arm(timer, FIRST_TIMEOUT);
+    connection.on('error', () => {
+      // The guest has reset the connection: `close` follows.
+    });
+    connection.once('close', () => {
+      timers.cancel(timer);
+      this.#connections--;
+    });
+    void this.#converse(connection, timer);
+  }
+
+  async #converse(connection: Duplex, timer: Timer): Promise<void> {
+    let pending = Buffer.alloc(0);
+    let answered = 0;
+    try {
+      for await (const chunk of connection) {
+        pending = Buffer.concat([pending, chunk as Buffer]);
+        while (pending.length >= 2 && pending.length >= 2 + u16(pending, 0)) {
+          const query = Uint8Array.from(pending.subarray(2, 2 + u16(pending, 0)));
+          pending = pending.subarray(2 + query.length);
+          const answer = await this.answer(query, true);
+          if (answer === undefined || connection.destroyed) continue;
+          this.#options.timers.arm(timer, IDLE_TIMEOUT);
+          connection.write(framed(answer));
+          if (++answered >= PER_CONNECTION) return void connection.end();
+        }
+      }
+      connection.end();
+    } catch {
+      connection.destroy();
+    }
+  }
+}
+
+function framed(answer: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(2 + answer.length);
+  setU16(bytes, 0, answer.length);
+  bytes.set(answer, 2);
+  return bytes;
+}
