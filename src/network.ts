@@ -257,4 +257,3 @@ function endpoint(text: string): { address: IpAddress; port: number } {
   const host = text.slice(0, colon).replace(/^\[|\]$/g, '');
   return { address: host === '' ? new IpAddress(0, 0, 0, 0) : IpAddress.parse(host)!, port: Number(text.slice(colon + 1)) };
 }
-

@@ -14,7 +14,13 @@ export interface FlagDefinition {
 
 export type FlagValue = boolean | number | string | readonly string[];
 export type FlagValues<D extends Record<string, FlagDefinition>> = {
-  -readonly [K in keyof D]: D[K]['kind'] extends 'bool' ? boolean : D[K]['kind'] extends 'int' ? number : D[K]['kind'] extends 'list' ? string[] : string;
+  -readonly [K in keyof D]: D[K]['kind'] extends 'bool'
+    ? boolean
+    : D[K]['kind'] extends 'int'
+      ? number
+      : D[K]['kind'] extends 'list'
+        ? string[]
+        : string;
 };
 
 /** The command line can't be used: `message` for standard error, followed by the usage. Exit status 2. */

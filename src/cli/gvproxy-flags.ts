@@ -9,7 +9,11 @@ export const GVPROXY_FLAGS = {
   debug: { kind: 'bool', usage: 'Print debug info' },
   pcap: { kind: 'string', usage: 'Capture network traffic to a pcapng file' },
   mtu: { kind: 'int', usage: 'Set the MTU, default is 1500' },
-  'ssh-port': { kind: 'int', usage: 'Port to access the guest virtual machine. Must be between 1024 and 65535, or -1 for none', default: DEFAULT_SSH_PORT },
+  'ssh-port': {
+    kind: 'int',
+    usage: 'Port to access the guest virtual machine. Must be between 1024 and 65535, or -1 for none',
+    default: DEFAULT_SSH_PORT,
+  },
   subnet: { kind: 'string', usage: 'Set the subnet of the virtual network', default: DEFAULT_SUBNET },
   gatewayIP: { kind: 'string', usage: 'Set the IP address of the gateway, default is the first address of the subnet' },
   deviceIP: { kind: 'string', usage: 'Set the IP address of the virtual machine, default is the second address of the subnet' },

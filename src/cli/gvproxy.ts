@@ -96,7 +96,9 @@ function validateQemu(text: string): void {
   try {
     url = new URL(text);
   } catch {
-    throw new ConfigError(`invalid value for qemu listen address: parse ${JSON.stringify(text)}: not a URL (want unix:///path or tcp://host:port)`);
+    throw new ConfigError(
+      `invalid value for qemu listen address: parse ${JSON.stringify(text)}: not a URL (want unix:///path or tcp://host:port)`,
+    );
   }
   const path = decodeURIComponent(url.pathname);
   if (url.protocol === 'unix:' && existsSync(path)) throw new ConfigError(`"${path}" already exists`);

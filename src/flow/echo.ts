@@ -60,7 +60,13 @@ class EchoFlow implements EndpointHandler {
   queued = false;
   closed = false;
 
-  constructor(neighbour: Neighbour, identifier: number, destination: number, ready: (flow: EchoFlow) => void, idle: (flow: EchoFlow) => void) {
+  constructor(
+    neighbour: Neighbour,
+    identifier: number,
+    destination: number,
+    ready: (flow: EchoFlow) => void,
+    idle: (flow: EchoFlow) => void,
+  ) {
     this.neighbour = neighbour;
     this.identifier = identifier;
     this.destination = destination;

@@ -42,7 +42,16 @@ export class Ipv4Output {
     return true;
   }
 
-  #frame(to: Neighbour, source: number, destination: number, protocol: number, at: number, length: number, id: number, flags: number): boolean {
+  #frame(
+    to: Neighbour,
+    source: number,
+    destination: number,
+    protocol: number,
+    at: number,
+    length: number,
+    id: number,
+    flags: number,
+  ): boolean {
     const { port } = to;
     if (port === null) return false;
     const claim = port.claim(port.headroom + HEADERS + length);

@@ -22,7 +22,15 @@ import { bindSocket, close, connect, getsockname, listen, setsockopt, socket } f
 import { IpAddress } from '../packet/address.ts';
 import type { Arena } from '../runtime/arena.ts';
 import type { TurnLoop } from '../runtime/turn-loop.ts';
-import type { DatagramEndpoint, EndpointHandler, HostNetwork, PingEndpoint, StreamAccepted, StreamEndpoint, StreamListener } from './endpoint.ts';
+import type {
+  DatagramEndpoint,
+  EndpointHandler,
+  HostNetwork,
+  PingEndpoint,
+  StreamAccepted,
+  StreamEndpoint,
+  StreamListener,
+} from './endpoint.ts';
 import { KernelDatagram } from './kernel-datagram.ts';
 import { KernelListener } from './kernel-listener.ts';
 import { KernelMemory } from './kernel-memory.ts';

@@ -32,7 +32,15 @@ export class KernelPing implements PingEndpoint, Watcher {
   #closed = false;
 
   /** Takes over `fd`: connected, nonblocking. `buffer` is shared arena space for one packet of 64 KiB. */
-  constructor(fd: number, raw: boolean, identifier: number, buffer: number, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler) {
+  constructor(
+    fd: number,
+    raw: boolean,
+    identifier: number,
+    buffer: number,
+    loop: TurnLoop,
+    memory: KernelMemory,
+    handler: EndpointHandler,
+  ) {
     this.#fd = fd;
     this.#raw = raw;
     this.#identifier = identifier;

@@ -1,6 +1,16 @@
 /** A TCP socket of the host as StreamEndpoint. Its receive queue is the flow's retransmission buffer. */
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../system/constants.ts';
-import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SO_ERROR, SO_LINGER, SO_PEEK_OFF, SOL_SOCKET } from '../system/constants.ts';
+import {
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_PEEK,
+  MSG_TRUNC,
+  SHUT_WR,
+  SO_ERROR,
+  SO_LINGER,
+  SO_PEEK_OFF,
+  SOL_SOCKET,
+} from '../system/constants.ts';
 import { EAGAIN, EINPROGRESS } from '../system/errno.ts';
 import { close, getsockopt, recv, recvmsg, send, sendmsg, setsockopt, shutdown } from '../system/syscalls.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';

@@ -75,7 +75,7 @@ export class MemoryPort implements Port {
     if (this.#filled === 0) return false;
     const end = this.#region + this.#filled;
     this.#filled = 0;
-    for (let at = this.#region; at < end; ) {
+    for (let at = this.#region; at < end;) {
       const length = FRAMING.read(this.#arena.bytes, at);
       this.tap?.fromGuest(this.#arena.bytes, at + FRAMING.prefix, length);
       this.#receiver.frame(this, at + FRAMING.prefix, length);
@@ -116,7 +116,7 @@ export class MemoryPort implements Port {
     const transmit = this.#transmit;
     if (this.#paused) return false;
     const { head, pending } = transmit;
-    for (let at = head; at < head + pending; ) {
+    for (let at = head; at < head + pending;) {
       const length = FRAMING.read(this.#arena.bytes, at);
       this.#sink(this.#arena.bytes, at + FRAMING.prefix, length);
       at += FRAMING.prefix + length;

@@ -54,7 +54,14 @@ export class QemuListener implements Watcher, StreamPortOwner {
   readonly #dirty: StreamPort[] = [];
   #closed = false;
 
-  private constructor(socket: ListenSocket, loop: TurnLoop, arena: Arena, receiver: FrameReceiver, events: LinkEvents, nextId: () => number) {
+  private constructor(
+    socket: ListenSocket,
+    loop: TurnLoop,
+    arena: Arena,
+    receiver: FrameReceiver,
+    events: LinkEvents,
+    nextId: () => number,
+  ) {
     this.address = socket.address;
     this.#socket = socket;
     this.#loop = loop;

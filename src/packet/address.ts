@@ -91,7 +91,7 @@ function parseIpv6(text: string): IpAddress | undefined {
   if (!head || !tail) return undefined;
   const missing = 8 - head.length - tail.length;
   if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
-  const groups = [...head, ...new Array<number>(missing).fill(0), ...tail];
+  const groups = [...head, ...Array.from({ length: missing }, () => 0), ...tail];
   const word = (index: number): number => (groups[index * 2]! << 16) | groups[index * 2 + 1]!;
   return new IpAddress(word(0), word(1), word(2), word(3));
 }

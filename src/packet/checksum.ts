@@ -33,7 +33,5 @@ export function finish(total: number): number {
 
 /** Unfolded sum of a pseudo-header (RFC 9293 §3.1) of two IPv4 addresses given as words. */
 export function pseudoIpv4(source: number, destination: number, protocol: number, length: number): number {
-  return (
-    ((source >>> 16) & 0xffff) + (source & 0xffff) + ((destination >>> 16) & 0xffff) + (destination & 0xffff) + protocol + length
-  );
+  return ((source >>> 16) & 0xffff) + (source & 0xffff) + ((destination >>> 16) & 0xffff) + (destination & 0xffff) + protocol + length;
 }

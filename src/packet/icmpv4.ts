@@ -42,7 +42,13 @@ export function nextHopMtu(bytes: Uint8Array, at: number): number {
 
 /** RFC 1122 §3.2.2: messages about errors, which must never be answered with an error. */
 export function isError(messageType: number): boolean {
-  return messageType === UNREACHABLE || messageType === 4 || messageType === 5 || messageType === TIME_EXCEEDED || messageType === PARAMETER_PROBLEM;
+  return (
+    messageType === UNREACHABLE ||
+    messageType === 4 ||
+    messageType === 5 ||
+    messageType === TIME_EXCEEDED ||
+    messageType === PARAMETER_PROBLEM
+  );
 }
 
 /** Writes the header with a zero checksum; `rest` is the word behind it. */

@@ -29,10 +29,7 @@ export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boole
 /** RFC 5681 §2; an ACK with data, or one that changes the window, is no duplicate. */
 function isDuplicate(flow: TcpFlow, segment: Segment): boolean {
   return (
-    flow.flight > 0 &&
-    segment.dataLength === 0 &&
-    (segment.flags & (SYN | FIN)) === 0 &&
-    segment.window << flow.sndScale === flow.sndWnd
+    flow.flight > 0 && segment.dataLength === 0 && (segment.flags & (SYN | FIN)) === 0 && segment.window << flow.sndScale === flow.sndWnd
   );
 }
 

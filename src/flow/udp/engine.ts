@@ -378,7 +378,8 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     this.#bytes.copyWithin(at + udp.HEADER, at, at + length);
     this.#writeUdp(flow, at, length);
     const { gateway } = this.#options;
-    if (gateway.sendIpv4(flow.neighbour, flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, at, udp.HEADER + length)) this.counters.datagramsOut++;
+    if (gateway.sendIpv4(flow.neighbour, flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, at, udp.HEADER + length))
+      this.counters.datagramsOut++;
     else this.counters.dropNoRoom++;
   }
 

@@ -37,7 +37,13 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   removed = false;
   readonly #owner: UdpFlowOwner;
 
-  constructor(owner: UdpFlowOwner, neighbour: Neighbour, guestPort: number, remote: readonly [number, number, number, number], remotePort: number) {
+  constructor(
+    owner: UdpFlowOwner,
+    neighbour: Neighbour,
+    guestPort: number,
+    remote: readonly [number, number, number, number],
+    remotePort: number,
+  ) {
     this.#owner = owner;
     this.neighbour = neighbour;
     this.guest0 = neighbour.w0;

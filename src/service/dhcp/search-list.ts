@@ -4,7 +4,10 @@
 export function encodeSearchList(domains: readonly string[]): Uint8Array {
   const bytes: number[] = [];
   for (const domain of domains) {
-    const labels = domain.replace(/\.$/, '').split('.').map((label) => Buffer.from(label));
+    const labels = domain
+      .replace(/\.$/, '')
+      .split('.')
+      .map((label) => Buffer.from(label));
     if (labels.some((label) => label.length === 0 || label.length > 63)) continue;
     for (const label of labels) bytes.push(label.length, ...label);
     bytes.push(0);

@@ -60,11 +60,18 @@ export class DhcpServer {
   /** The answer to one message; undefined when there is none. */
   answer(payload: Uint8Array): Uint8Array | undefined {
     const message = dhcp.readDhcp(payload);
-    if (message === undefined || message.op !== dhcp.BOOT_REQUEST || message.hardwareType !== ETHERNET || message.hardwareLength !== MAC_LENGTH) {
+    if (
+      message === undefined ||
+      message.op !== dhcp.BOOT_REQUEST ||
+      message.hardwareType !== ETHERNET ||
+      message.hardwareLength !== MAC_LENGTH
+    ) {
       this.counters.malformed++;
       return undefined;
     }
-    const mac = Buffer.from(message.hardwareAddress.subarray(0, MAC_LENGTH)).toString('hex').replace(/(..)(?=.)/g, '$1:');
+    const mac = Buffer.from(message.hardwareAddress.subarray(0, MAC_LENGTH))
+      .toString('hex')
+      .replace(/(..)(?=.)/g, '$1:');
     const type = message.options.get(dhcp.OPTION_MESSAGE_TYPE)?.[0];
     if (type === dhcp.DISCOVER) return this.#offer(message, mac);
     if (type === dhcp.REQUEST) return this.#acknowledge(message, mac);

@@ -7,17 +7,7 @@ import type { Listener, ServiceHost } from '../../flow/listener.ts';
 import { Timer, type TimerWheel } from '../../runtime/timer-wheel.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { HostNames } from './host-files.ts';
-import {
-  addressAnswer,
-  emptyAnswer,
-  HEADER,
-  type Query,
-  RCODE_NAME_ERROR,
-  readQuery,
-  truncate,
-  TYPE_A,
-  TYPE_AAAA,
-} from './message.ts';
+import { addressAnswer, emptyAnswer, HEADER, type Query, RCODE_NAME_ERROR, readQuery, truncate, TYPE_A, TYPE_AAAA } from './message.ts';
 import type { Zones } from './zones.ts';
 
 const PORT = 53;
@@ -130,7 +120,8 @@ export class DnsServer {
     let pending = Buffer.alloc(0);
     let answered = 0;
     try {
-      for await (const chunk of connection) {
+      // The connection stays open for the answer when the guest has finished asking.
+      for await (const chunk of connection.iterator({ destroyOnReturn: false })) {
         pending = Buffer.concat([pending, chunk as Buffer]);
         while (pending.length >= 2 && pending.length >= 2 + u16(pending, 0)) {
           const query = Uint8Array.from(pending.subarray(2, 2 + u16(pending, 0)));

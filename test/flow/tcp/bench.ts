@@ -154,7 +154,17 @@ export class Bench {
     const options = this.#writeOptions(at + tcp.HEADER, flags, segment);
     const header = tcp.HEADER + options;
     const seq = segment.seq ?? this.seq;
-    tcp.write(bytes, at, segment.guestPort ?? 40000, segment.port ?? 80, seq, segment.ack ?? this.ack, header, flags, segment.window ?? 65535);
+    tcp.write(
+      bytes,
+      at,
+      segment.guestPort ?? 40000,
+      segment.port ?? 80,
+      seq,
+      segment.ack ?? this.ack,
+      header,
+      flags,
+      segment.window ?? 65535,
+    );
     bytes.set(data, at + header);
     if (segment.seq === undefined) this.seq = (seq + data.length + (flags & SYN ? 1 : 0) + (flags & FIN)) | 0;
     this.raw(at, header + data.length, segment.to);

@@ -113,7 +113,7 @@ export class FakeHost implements HostNetwork {
   }
 
   connectStream(address: { toString(): string }, port: number, handler: EndpointHandler): StreamEndpoint | number {
-    this.targets.push(`${address}:${port}`);
+    this.targets.push(`${address.toString()}:${port}`);
     if (this.answer < 0 && this.answer !== -EINPROGRESS) return this.answer;
     const stream = new FakeStream(this.#arena);
     stream.handler = handler;

@@ -79,7 +79,7 @@ test('refuses what the policy blocks without dialling', () => {
   assert.equal(bench.counters.blocked, 4);
 });
 
-test("refuses a port of the gateway that nobody listens on, and takes the one somebody does", () => {
+test('refuses a port of the gateway that nobody listens on, and takes the one somebody does', () => {
   const bench = new Bench();
   bench.guest({ flags: SYN, to: '192.168.127.1' });
   bench.expect({ flags: RST | ACK });
@@ -111,7 +111,10 @@ test('never applies a scale that was not negotiated', () => {
   bench.guest({ window: 1000 });
   bench.stream.put('x'.repeat(5000));
   bench.round();
-  assert.equal(bench.drain().reduce((total, sent) => total + sent.data.length, 0), 1000);
+  assert.equal(
+    bench.drain().reduce((total, sent) => total + sent.data.length, 0),
+    1000,
+  );
 });
 
 test('the window of a SYN is not scaled', () => {
@@ -122,7 +125,10 @@ test('the window of a SYN is not scaled', () => {
   bench.round();
   bench.silence();
   bench.guest({ window: 10 });
-  assert.equal(bench.drain().reduce((total, sent) => total + sent.data.length, 0), 1280);
+  assert.equal(
+    bench.drain().reduce((total, sent) => total + sent.data.length, 0),
+    1280,
+  );
 });
 
 test('a missing MSS option means 536', () => {

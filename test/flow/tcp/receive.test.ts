@@ -77,7 +77,12 @@ test('overlaps are delivered once across the sequence wrap', () => {
 
 test('whatever the order, overlap and host readiness, every byte arrives once and in order', () => {
   const text = Buffer.from(Array.from({ length: 4000 }, (_, i) => (i * 7 + (i >> 8)) & 255));
-  const piece = fc.record({ at: fc.nat(3999), length: fc.integer({ min: 1, max: 1400 }), room: fc.option(fc.nat(2000)), split: fc.boolean() });
+  const piece = fc.record({
+    at: fc.nat(3999),
+    length: fc.integer({ min: 1, max: 1400 }),
+    room: fc.option(fc.nat(2000)),
+    split: fc.boolean(),
+  });
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 60 }), fc.boolean(), fc.integer(), (pieces, sack, seq) => {
       const bench = new Bench();

@@ -330,29 +330,34 @@ test('two flows share the port in turns', () => {
 test('every byte arrives whatever the link drops', () => {
   const text = Buffer.from(Array.from({ length: 40_000 }, (_, i) => (i * 31 + (i >> 7)) & 255));
   fc.assert(
-    fc.property(fc.array(fc.boolean(), { minLength: 20, maxLength: 400 }), fc.boolean(), fc.integer({ min: 500, max: 60_000 }), (drops, sack, window) => {
-      const bench = new Bench();
-      const stream = bench.connected({ sack, window });
-      stream.put(text);
-      stream.end();
-      bench.round();
-      const got = new Receiver(bench.ack);
-      let arrived = 0;
-      let inARow = 0;
-      for (let i = 0; i < 3000 && !got.finished; i++) {
-        const sent = bench.drain();
-        if (sent.length === 0) bench.later(100);
-        for (const segment of sent) {
-          // Three losses in a row at most: more is a matter of patience, not of repair.
-          inARow = drops[arrived++ % drops.length] && inARow < 3 ? inARow + 1 : 0;
-          if (inARow > 0) continue;
-          got.take(segment);
-          bench.guest({ ack: got.next, window, ...(sack && { sack: got.ranges() }) });
+    fc.property(
+      fc.array(fc.boolean(), { minLength: 20, maxLength: 400 }),
+      fc.boolean(),
+      fc.integer({ min: 500, max: 60_000 }),
+      (drops, sack, window) => {
+        const bench = new Bench();
+        const stream = bench.connected({ sack, window });
+        stream.put(text);
+        stream.end();
+        bench.round();
+        const got = new Receiver(bench.ack);
+        let arrived = 0;
+        let inARow = 0;
+        for (let i = 0; i < 3000 && !got.finished; i++) {
+          const sent = bench.drain();
+          if (sent.length === 0) bench.later(100);
+          for (const segment of sent) {
+            // Three losses in a row at most: more is a matter of patience, not of repair.
+            inARow = drops[arrived++ % drops.length] && inARow < 3 ? inARow + 1 : 0;
+            if (inARow > 0) continue;
+            got.take(segment);
+            bench.guest({ ack: got.next, window, ...(sack && { sack: got.ranges() }) });
+          }
         }
-      }
-      assert.equal(got.finished, true, 'the FIN arrives');
-      assert.equal(Buffer.compare(got.data(), text), 0);
-    }),
+        assert.equal(got.finished, true, 'the FIN arrives');
+        assert.equal(Buffer.compare(got.data(), text), 0);
+      },
+    ),
     { numRuns: 60 },
   );
 });
