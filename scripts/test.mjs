@@ -24,7 +24,7 @@ function testFiles(folder) {
 }
 
 rmSync(join(root, 'build'), { recursive: true, force: true });
-node('scripts/build.mjs', '--wasm-only');
+node('scripts/build.mjs');
 node(fileURLToPath(import.meta.resolve('typescript/package.json')).replace(/package\.json$/, 'bin/tsc'), '-p', 'tsconfig.json');
 
 const words = process.argv.slice(2);

@@ -38,9 +38,11 @@ export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
   if (flow.recovering && !repair(ctx, flow)) return false;
   let quota = QUOTA;
   while (quota > 0) {
-    if (flow.ended && flow.sndNxt === flow.endAt) {
-      sendFin(ctx, flow);
-      return false;
+    if (flow.ended) {
+      const left = (flow.endAt - flow.sndNxt) | 0;
+      if (left === 0) sendFin(ctx, flow);
+      // Behind the FIN there is nothing, whatever the endpoint goes on to report.
+      if (left <= 0) return false;
     }
     const again = ((flow.sndNxt - flow.sndMax) | 0) < 0;
     if (!flow.readable && !again) return false;

@@ -74,6 +74,24 @@ test('a lost FIN is sent again, also when it is the only thing in flight', () =>
   bench.silence();
 });
 
+test('the end of the host stream is sent once, however often the endpoint reports it', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  stream.end();
+  bench.round();
+  const { seq } = bench.expect({ flags: FIN | ACK });
+  stream.end();
+  bench.round();
+  bench.silence();
+  bench.guest({ ack: seq });
+  stream.end();
+  bench.round();
+  bench.silence();
+  bench.guest({});
+  bench.later(5000);
+  bench.silence();
+});
+
 test('a FIN is retransmitted after the data in front of it when both were lost', () => {
   const bench = new Bench();
   const stream = bench.connected();

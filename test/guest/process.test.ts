@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { formatIpv4 } from '../../src/packet/address.ts';
+import { SoftGuest } from '../../src/testing/index.ts';
+import { Gvproxy } from './gvproxy.ts';
+import { delay, GVPROXY, Running, until } from './process.ts';
+
+const MAC = '5a:94:ef:e4:0c:ee';
+
+/** A soft guest behind the program's socket, as QEMU would be. */
+function plug(socket: Socket): SoftGuest {
+  const guest = new SoftGuest({
+    mac: MAC,
+    scheduler: {
+      now: () => performance.now(),
+      after(ms, run) {
+        const timer = setTimeout(run, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    wire: {
+      send(frame) {
+        socket.write(framed(frame));
+        return true;
+      },
+    },
+  });
+  let pending = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    pending = Buffer.concat([pending, chunk]);
+    while (pending.length >= 4 && pending.length >= 4 + pending.readUInt32BE(0)) {
+      const length = pending.readUInt32BE(0);
+      guest.receive(pending, 4, length);
+      pending = pending.subarray(4 + length);
+    }
+  });
+  return guest;
+}
+
+function framed(frame: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(4 + frame.length);
+  bytes.writeUInt32BE(frame.length);
+  bytes.set(frame, 4);
+  return bytes;
+}
+
+async function attach(gvproxy: Gvproxy): Promise<Socket> {
+  const socket = connect(gvproxy.socket);
+  socket.on('error', () => {});
+  await new Promise<void>((resolve) => socket.once('connect', resolve));
+  return socket;
+}
+
+test('answers DHCP within 300 ms of its start', async () => {
+  const times: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const gvproxy = await Gvproxy.start();
+    const socket = await attach(gvproxy);
+    const lease = await plug(socket).dhcp();
+    times.push(performance.now() - gvproxy.process.started);
+    assert.equal(formatIpv4(lease.address), '192.168.127.2');
+    socket.destroy();
+    await gvproxy.process.ended;
+  }
+  const median = times.toSorted((a, b) => a - b)[2]!;
+  assert.ok(median < 300, `median ${median.toFixed(0)} ms of ${times.map((time) => time.toFixed(0)).join(', ')}`);
+});
+
+/** CPU seconds and peak resident memory in MB of a process, from /proc. */
+function usage(pid: number): { cpu: number; memory: number } {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, memory: Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024 };
+}
+
+test('idles under 1 % CPU and 90 MB with a silent guest', async () => {
+  const gvproxy = await Gvproxy.start();
+  const socket = await attach(gvproxy);
+  await plug(socket).dhcp();
+  await delay(1000);
+  const pid = gvproxy.process.child.pid!;
+  const start = usage(pid);
+  await delay(5000);
+  const end = usage(pid);
+  assert.ok(end.cpu - start.cpu <= 0.05, `${end.cpu - start.cpu} CPU seconds in 5 s`);
+  assert.ok(end.memory < 90, `${end.memory} MB`);
+  socket.destroy();
+  await gvproxy.process.ended;
+});
+
+test('ends with status 0 and removes its files when the last VM goes', async () => {
+  const gvproxy = await Gvproxy.start();
+  const pidFile = `${gvproxy.folder}/pid`;
+  const [first, second] = [await attach(gvproxy), await attach(gvproxy)];
+  first.destroy();
+  await delay(200);
+  assert.equal(gvproxy.process.child.exitCode, null);
+  second.destroy();
+  assert.equal(await gvproxy.process.ended, 0);
+  assert.equal(existsSync(gvproxy.socket) || existsSync(pidFile), false);
+  assert.match(gvproxy.process.output, /level=error msg="cannot receive packets from @, disconnecting: cannot read size from socket: EOF"/);
+});
+
+test('ends within a second of SIGTERM with a VM attached, status 0', async () => {
+  const gvproxy = await Gvproxy.start({ flags: ['-pid-file', '/tmp/guestwire-test-pid'] });
+  await attach(gvproxy);
+  assert.equal(readFileSync('/tmp/guestwire-test-pid', 'utf8'), String(gvproxy.process.child.pid));
+  const started = performance.now();
+  assert.equal(await gvproxy.process.kill('SIGTERM'), 0);
+  assert.ok(performance.now() - started < 1000);
+  assert.match(gvproxy.process.output, /msg="gvproxy exiting: signal caught"/);
+  assert.equal(existsSync(gvproxy.socket) || existsSync('/tmp/guestwire-test-pid'), false);
+});
+
+test('a frame longer than 128 KiB closes that VM and nothing else', async () => {
+  const gvproxy = await Gvproxy.start();
+  const [good, bad] = [await attach(gvproxy), await attach(gvproxy)];
+  const guest = plug(good);
+  await guest.dhcp();
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(131_073);
+  bad.resume();
+  bad.write(length);
+  await new Promise<void>((resolve) => bad.once('close', () => resolve()));
+  assert.match(gvproxy.process.output, /invalid packet size: 131073 is negative or exceeds maximum 131072/);
+  await guest.ping('192.168.127.1');
+  good.destroy();
+  await gvproxy.process.ended;
+});
+
+test('survives frames of every length, garbage, truncated headers and half a frame', async () => {
+  const gvproxy = await Gvproxy.start();
+  const [good, bad] = [await attach(gvproxy), await attach(gvproxy)];
+  const guest = plug(good);
+  await guest.dhcp();
+  bad.resume();
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    if (!bad.write(bytes)) await new Promise<void>((resolve) => bad.once('drain', () => resolve()));
+  };
+  let seed = 1;
+  const header = Buffer.from('5a94efe40cdd525400aaaaaa', 'hex');
+  for (let length = 0; length <= 131_072; length += length < 2000 ? 1 : 997) {
+    const frame = Buffer.alloc(length);
+    for (let i = 0; i < Math.min(length, 120); i++) frame[i] = (seed = (seed * 1103515245 + 12345) & 0x7fffffff) >> 16;
+    header.copy(frame);
+    if (length > 34) frame.set(length % 3 === 0 ? [0x08, 0x06] : [0x08, 0x00, 0x45], 12);
+    if (length > 34) frame.set([192, 168, 127, 9, 192, 168, 127, length % 256], 26);
+    await write(framed(frame));
+  }
+  await write(Buffer.from('000003e80102', 'hex'));
+  await delay(100);
+  bad.destroy();
+  await guest.ping('192.168.127.1');
+  assert.ok(usage(gvproxy.process.child.pid!).memory < 120, `${usage(gvproxy.process.child.pid!).memory} MB`);
+  good.destroy();
+  assert.equal(await gvproxy.process.ended, 0, gvproxy.process.output);
+});
+
+test('bad flags and addresses end with the messages and statuses of the contract', async () => {
+  const cases: [string[], number, RegExp][] = [
+    [['-foo'], 2, /^flag provided but not defined: -foo\nUsage of gvproxy:\n/],
+    [['-mtu'], 2, /^flag needs an argument: -mtu\n/],
+    [['-mtu', 'abc'], 2, /^invalid value "abc" for flag -mtu: parse error\n/],
+    [['-debug=maybe'], 2, /^invalid boolean value "maybe" for -debug: parse error\n/],
+    [['---x'], 2, /^bad flag syntax: ---x\n/],
+    [['-help'], 0, /^Usage of gvproxy:\n {2}-config string\n/],
+    [['-subnet', 'nonsense'], 1, /level=fatal msg="failed to parse subnet: invalid CIDR address: nonsense"/],
+    [['-subnet', '10.0.0.0/30'], 1, /failed to identify usable gateway IP address in subnet: subnet too small/],
+    [['-subnet', '192.168.127.1/24'], 1, /failed to validate configuration IPs: IP must not be address of subnet: 192.168.127.1/],
+    [['-gatewayIP', '10.0.0.1'], 1, /failed to validate configuration IPs: IP \(10.0.0.1\) not in subnet \(192.168.127.0\/24\)/],
+    [['-gatewayIP', '192.168.127.2'], 1, /IP addresses need to be distinct/],
+    [['-hostIP', '192.168.127.255'], 1, /IP must not be broadcast address: 192.168.127.255/],
+    [['-ssh-port', '80'], 1, /msg="ssh-port value must be between 1024 and 65535"/],
+    [['-mtu', '-5'], 1, /msg="gvproxy exiting: mtu is out of range"/],
+    [['-listen-qemu', 'unix:///dev/null'], 1, /"\\"\/dev\/null\\" already exists"/],
+    [['-listen-vfkit', 'unixgram:///tmp/x'], 1, /flag -listen-vfkit is not supported by this version/],
+    [['-log-file', '/nonexistent/log'], 1, /unable to open log file \/nonexistent\/log/],
+  ];
+  for (const [args, status, text] of cases) {
+    const program = new Running(GVPROXY, args);
+    assert.equal(await program.ended, status, `${args.join(' ')}: ${program.output}`);
+    assert.match(program.output, text, args.join(' '));
+  }
+});
+
+test('a forward whose port is taken ends the program with a clear message', async () => {
+  const first = await Gvproxy.start();
+  const second = new Running(GVPROXY, ['-ssh-port', String(first.sshPort)]);
+  assert.equal(await second.ended, 1);
+  assert.match(second.output, new RegExp(`gvproxy exiting: bind EADDRINUSE 127.0.0.1:${first.sshPort}: address already in use`));
+  await until(() => first.process.child.exitCode === null, 'the first to go on');
+  await first.process.kill('SIGTERM');
+});
