@@ -120,7 +120,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       subnet: word(network!) & mask,
       mask,
       reserved: [address, word(options.deviceIP), word(options.hostIP), ...options.gatewayVirtualIPs.map(word)],
-      statics: new Map(Object.entries(options.dhcpStaticLeases).map(([ip, holder]) => [word(ip), holder])),
+      // Contract §11.1: the gateway's own address is in the list of leases.
+      statics: new Map([[address, options.gatewayMacAddress], ...Object.entries(options.dhcpStaticLeases).map(staticLease)]),
       now,
     });
     const { mtu, dnsSearchDomains: searchDomains } = options;
@@ -250,6 +251,10 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
 function word(address: string): number {
   return parseIpv4(address)!;
+}
+
+function staticLease([address, mac]: [string, string]): [number, string] {
+  return [word(address), mac];
 }
 
 function endpoint(text: string): { address: IpAddress; port: number } {

@@ -1,7 +1,18 @@
 // Builds the guest that tests boot in QEMU: Debian's cloud kernel and a busybox initramfs whose init takes commands on the second serial line.
 // Usage: node scripts/guest/build-image.mjs [FOLDER]; the default folder is .cache/guest. Prints nothing and does nothing when it is there.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 

@@ -70,7 +70,7 @@ export function readDhcp(bytes: Uint8Array): DhcpMessage | undefined {
 }
 
 function readOptions(bytes: Uint8Array, at: number): Map<number, Uint8Array> {
-  const options = new Map<number, Uint8Array>();
+  const pieces = new Map<number, Uint8Array[]>();
   while (at < bytes.length) {
     const code = bytes[at]!;
     if (code === END) break;
@@ -81,11 +81,23 @@ function readOptions(bytes: Uint8Array, at: number): Map<number, Uint8Array> {
     const length = bytes[at + 1];
     if (length === undefined || at + 2 + length > bytes.length) break;
     const value = bytes.slice(at + 2, at + 2 + length);
-    const before = options.get(code);
-    options.set(code, before === undefined ? value : new Uint8Array([...before, ...value]));
+    const before = pieces.get(code);
+    if (before === undefined) pieces.set(code, [value]);
+    else before.push(value);
     at += 2 + length;
   }
-  return options;
+  return new Map([...pieces].map(([code, values]) => [code, values.length === 1 ? values[0]! : join(values)]));
+}
+
+/** In one go: thousands of pieces of one code in a message must not cost their square. */
+function join(pieces: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 /** Values over 255 bytes are split over several options of the same code (RFC 3396). Padded to 300 bytes. */

@@ -33,7 +33,9 @@ async function step(name: string, run: () => Promise<string>): Promise<void> {
 function progress(name: string, done: number): void {
   if (!process.stdout.isTTY) return;
   const filled = Math.round((done / GIGABYTE) * 30);
-  process.stdout.write(`\r        ${name} [${'#'.repeat(filled)}${'.'.repeat(30 - filled)}] ${Math.round((done / GIGABYTE) * 100)} %\u001b[K`);
+  process.stdout.write(
+    `\r        ${name} [${'#'.repeat(filled)}${'.'.repeat(30 - filled)}] ${Math.round((done / GIGABYTE) * 100)} %\u001b[K`,
+  );
   if (done >= GIGABYTE) process.stdout.write('\r\u001b[K');
 }
 

@@ -6,7 +6,8 @@ const GATEWAY_MAC = '5a:94:ef:e4:0c:dd';
 const CHECKSUMS = ['ip', 'tcp', 'udp'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:TRUE`]);
 /** Guests may leave checksums to hardware: only frames of the gateway are judged for them. */
 const BAD_CHECKSUM = ['ip', 'tcp', 'udp', 'icmp'].map((protocol) => `${protocol}.checksum.status == "Bad"`).join(' || ');
-const SENT_AGAIN = 'tcp.analysis.retransmission || tcp.analysis.fast_retransmission || tcp.analysis.out_of_order || tcp.analysis.lost_segment';
+const SENT_AGAIN =
+  'tcp.analysis.retransmission || tcp.analysis.fast_retransmission || tcp.analysis.out_of_order || tcp.analysis.lost_segment';
 
 /** What is wrong with each frame that has something wrong. */
 async function offences(file: string, filter: string): Promise<string[]> {

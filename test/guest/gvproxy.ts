@@ -27,7 +27,8 @@ export class Gvproxy {
   /** Starts it and waits for its socket. `capture` writes every frame to a file. */
   static async start(options: { url?: string; capture?: boolean; flags?: readonly string[] } = {}): Promise<Gvproxy> {
     const gvproxy = new Gvproxy(options.url, options.capture ?? false, options.flags ?? []);
-    const listens = (): boolean => (options.url === undefined ? existsSync(gvproxy.socket) : gvproxy.process.output.includes('waiting for clients'));
+    const listens = (): boolean =>
+      options.url === undefined ? existsSync(gvproxy.socket) : gvproxy.process.output.includes('waiting for clients');
     await until(() => listens() || gvproxy.process.child.exitCode !== null, `gvproxy to listen:\n${gvproxy.process.output}`);
     if (gvproxy.process.child.exitCode !== null) throw new Error(`gvproxy has ended:\n${gvproxy.process.output}`);
     return gvproxy;

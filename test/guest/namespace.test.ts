@@ -74,7 +74,17 @@ describe("a guest with the kernel's own TCP behind TAP", { skip }, () => {
     mkdirSync(target);
     const config = [...files.keys()].map((path) => `url = "http://${HOST}:${port}${path}"\noutput = "${target}${path}"`).join('\n');
     writeFileSync(join(folder, 'curl.conf'), config);
-    await guest.succeed('curl', '-sS', '--fail', '--parallel', '--parallel-immediate', '--parallel-max', '300', '-K', join(folder, 'curl.conf'));
+    await guest.succeed(
+      'curl',
+      '-sS',
+      '--fail',
+      '--parallel',
+      '--parallel-immediate',
+      '--parallel-max',
+      '300',
+      '-K',
+      join(folder, 'curl.conf'),
+    );
     server.close();
     for (const [path, body] of files) assert.equal(sha256(readFileSync(target + path)), sha256(body), path);
   });
@@ -127,14 +137,21 @@ except ConnectionRefusedError: print('refused')`;
   });
 
   test("is reached through -ssh-port's forward", async () => {
-    const server = guest.start('python3', '-c', "import socket\ns=socket.create_server(('',22));print('up',flush=True)\nwhile 1:\n c,a=s.accept();c.sendall(('hello '+a[0]).encode()+b' '+c.recv(100));c.close()");
+    const server = guest.start(
+      'python3',
+      '-c',
+      "import socket\ns=socket.create_server(('',22));print('up',flush=True)\nwhile 1:\n c,a=s.accept();c.sendall(('hello '+a[0]).encode()+b' '+c.recv(100));c.close()",
+    );
     await new Promise<void>((resolve) => server.child.stdout?.once('data', () => resolve()));
     const client = `import socket
 s=socket.create_connection(('127.0.0.1',${gvproxy.sshPort}));s.sendall(b'there');s.shutdown(socket.SHUT_WR);print(s.makefile().read())`;
     const { stdout } = await execute('python3', ['-c', client]);
     assert.equal(stdout.trim(), 'hello 192.168.127.1 there');
     await server.kill();
-    const refused = await execute('python3', ['-c', `import socket\ns=socket.create_connection(('127.0.0.1',${gvproxy.sshPort}));s.settimeout(3)\ntry: print(len(s.recv(1)))\nexcept ConnectionResetError: print('reset')`]);
+    const refused = await execute('python3', [
+      '-c',
+      `import socket\ns=socket.create_connection(('127.0.0.1',${gvproxy.sshPort}));s.settimeout(3)\ntry: print(len(s.recv(1)))\nexcept ConnectionResetError: print('reset')`,
+    ]);
     assert.equal(refused.stdout.trim(), 'reset');
   });
 

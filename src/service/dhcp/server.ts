@@ -139,9 +139,10 @@ export class DhcpServer {
   }
 }
 
+/** Only what fits one option: a guest's huge value would come back to every guest as a broadcast in fragments. */
 function copyOption(from: dhcp.DhcpMessage, to: Map<number, Uint8Array>, code: number): void {
   const value = from.options.get(code);
-  if (value !== undefined) to.set(code, value);
+  if (value !== undefined && value.length <= 255) to.set(code, value);
 }
 
 function word(value: number): Uint8Array {

@@ -66,12 +66,12 @@ export class Forwarder {
 
   async #askOne(server: string, query: Query, overTcp: boolean): Promise<Uint8Array> {
     const id = this.#random.word() & 0xffff;
-    const bytes = query.bytes.slice();
+    const bytes = new Uint8Array(query.bytes);
     setU16(bytes, 0, id);
     const accept = (answer: Uint8Array): boolean => matches(answer, query, id);
     let answer = await this.#upstream.askUdp(server, bytes, TIMEOUT, accept);
     if (overTcp && isTruncated(answer)) answer = await this.#upstream.askTcp(server, bytes, TIMEOUT, accept);
-    const restored = answer.slice();
+    const restored = new Uint8Array(answer);
     setU16(restored, 0, query.id);
     return restored;
   }

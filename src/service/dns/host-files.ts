@@ -1,32 +1,46 @@
 /** What `/etc/hosts` and `/etc/resolv.conf` say (hosts(5), resolv.conf(5)). */
 import { IpAddress } from '../../packet/address.ts';
 import { setU32 } from '../../packet/bytes.ts';
+import { encodeName } from './name.ts';
 
 export interface HostNames {
   /** Lower-case name → addresses, 4 or 16 bytes each. */
   readonly addresses: ReadonlyMap<string, readonly Uint8Array[]>;
+  /** Name under in-addr.arpa or ip6.arpa → the first name of the address, as in a message (one element). */
+  readonly pointers: ReadonlyMap<string, readonly Uint8Array[]>;
 }
 
 export function parseHosts(text: string): HostNames {
   const addresses = new Map<string, Uint8Array[]>();
+  const pointers = new Map<string, Uint8Array[]>();
   for (const line of text.split('\n')) {
     const [literal, ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
     const address = literal === undefined ? undefined : IpAddress.parse(literal);
     if (address === undefined) continue;
+    const bytes = addressBytes(address);
     for (const name of names) {
       const key = name.toLowerCase().replace(/\.$/, '');
       const known = addresses.get(key);
-      if (known) known.push(addressBytes(address));
-      else addresses.set(key, [addressBytes(address)]);
+      if (known) known.push(bytes);
+      else addresses.set(key, [bytes]);
     }
+    const reverse = reverseName(bytes);
+    const target = names[0] === undefined ? undefined : encodeName(names[0]);
+    if (target !== undefined && !pointers.has(reverse)) pointers.set(reverse, [target]);
   }
-  return { addresses };
+  return { addresses, pointers };
 }
 
 function addressBytes(address: IpAddress): Uint8Array {
   const bytes = new Uint8Array(16);
   [address.w0, address.w1, address.w2, address.w3].forEach((word, i) => setU32(bytes, i * 4, word));
   return address.isIpv4 ? bytes.slice(12) : bytes;
+}
+
+/** RFC 1035 §3.5, RFC 3596 §2.5. */
+function reverseName(address: Uint8Array): string {
+  if (address.length === 4) return `${[...address].toReversed().join('.')}.in-addr.arpa`;
+  return `${Buffer.from(address).toString('hex').split('').toReversed().join('.')}.ip6.arpa`;
 }
 
 /** At most this many servers are asked (MAXNS of resolv.conf(5)). */

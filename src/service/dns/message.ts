@@ -8,7 +8,6 @@ export const RCODE_FORMAT = 1;
 export const RCODE_SERVER_FAILURE = 2;
 export const RCODE_NAME_ERROR = 3;
 export const RCODE_NOT_IMPLEMENTED = 4;
-export const RCODE_REFUSED = 5;
 
 export const TYPE_A = 1;
 export const TYPE_PTR = 12;
@@ -17,6 +16,8 @@ export const TYPE_OPT = 41;
 
 const OPCODE_QUERY = 0;
 const OPCODE_NOTIFY = 4;
+/** RFC 1035 §3.1: bytes of a name, its length bytes included. */
+const NAME_LIMIT = 255;
 /** RFC 1035 §4.2.1: what every client can take over UDP. */
 export const PLAIN_LIMIT = 512;
 
@@ -45,7 +46,7 @@ export function readQuery(bytes: Uint8Array): Query | number | undefined {
   for (;;) {
     const length = bytes[at];
     // A question is the first name of its message: it has nothing to point back to.
-    if (length === undefined || length > 63 || at + 1 + length > bytes.length || at - HEADER > 255) return RCODE_FORMAT;
+    if (length === undefined || length > 63 || at + 1 + length > bytes.length || at - HEADER >= NAME_LIMIT) return RCODE_FORMAT;
     at++;
     if (length === 0) break;
     labels.push(Buffer.from(bytes.subarray(at, at + length)).toString('latin1'));
@@ -65,7 +66,8 @@ function udpLimit(bytes: Uint8Array, at: number): number {
 
 /** The header and question of a query as an answer without records: QR and RA set, opcode, RD and CD kept (contract §12.1). */
 export function emptyAnswer(query: Uint8Array, questionEnd: number, rcode: number): Uint8Array {
-  const answer = query.slice(0, Math.max(questionEnd, HEADER));
+  // A copy also of a Buffer, whose `slice` is a view.
+  const answer = new Uint8Array(query.subarray(0, Math.max(questionEnd, HEADER)));
   const flags = u16(query, 2);
   const opcode = rcode === RCODE_FORMAT ? 0 : flags & 0x7800;
   setU16(answer, 2, 0x8080 | opcode | (flags & 0x0110) | rcode);
@@ -77,15 +79,15 @@ export function emptyAnswer(query: Uint8Array, questionEnd: number, rcode: numbe
 }
 
 /** Answer records of one type and class IN, TTL 0, named as the question (by a pointer to it). */
-export function addressAnswer(query: Query, type: number, addresses: readonly Uint8Array[]): Uint8Array {
+export function recordAnswer(query: Query, type: number, values: readonly Uint8Array[]): Uint8Array {
   const head = emptyAnswer(query.bytes, query.questionEnd, RCODE_OK);
-  const records = addresses.map((address) => {
-    const record = new Uint8Array(12 + address.length);
+  const records = values.map((value) => {
+    const record = new Uint8Array(12 + value.length);
     setU16(record, 0, 0xc000 | HEADER);
     setU16(record, 2, type);
     setU16(record, 4, 1);
-    setU16(record, 10, address.length);
-    record.set(address, 12);
+    setU16(record, 10, value.length);
+    record.set(value, 12);
     return record;
   });
   setU16(head, 6, records.length);
@@ -94,7 +96,7 @@ export function addressAnswer(query: Query, type: number, addresses: readonly Ui
 
 /** An answer too long for the client: header and question with TC, which sends it to TCP (RFC 2181 §9). */
 export function truncate(answer: Uint8Array, query: Query): Uint8Array {
-  const short = answer.slice(0, query.questionEnd);
+  const short = new Uint8Array(answer.subarray(0, query.questionEnd));
   setU16(short, 2, u16(answer, 2) | 0x0200);
   setU16(short, 6, 0);
   setU16(short, 8, 0);

@@ -18,32 +18,44 @@ export class NodeUpstream implements Upstream {
   askUdp(server: string, query: Uint8Array, timeout: number, accept: (answer: Uint8Array) => boolean): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const socket = createSocket(server.includes(':') ? 'udp6' : 'udp4');
-      const timer = setTimeout(() => finish(new Error(`no answer from ${server}`)), timeout);
+      // Nobody waits for an answer once the network is closed: neither keeps the process alive.
+      const timer = setTimeout(() => finish(new Error(`no answer from ${server}`)), timeout).unref();
+      socket.unref();
+      let isOpen = true;
       const finish = (result: Error | Uint8Array): void => {
+        if (!isOpen) return;
+        isOpen = false;
         clearTimeout(timer);
         socket.close();
         if (result instanceof Error) reject(result);
         else resolve(result);
       };
-      socket.once('error', finish);
+      socket.on('error', finish);
       socket.on('message', (answer) => {
         if (accept(answer)) finish(answer);
       });
       // Connected, so that only this server's answers arrive and a closed port is an error at once.
-      socket.connect(this.#port, server, () => socket.send(query));
+      // Without a route Node calls back with the error instead of emitting it.
+      socket.connect(this.#port, server, (error?: Error) => {
+        if (error) finish(error);
+        else socket.send(query, (failure) => failure && finish(failure));
+      });
     });
   }
 
   askTcp(server: string, query: Uint8Array, timeout: number, accept: (answer: Uint8Array) => boolean): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const socket = connect(this.#port, server);
+      socket.unref();
+      // For the whole exchange: a server that trickles is as good as none.
+      const timer = setTimeout(() => finish(new Error(`no answer from ${server}`)), timeout).unref();
       let received = Buffer.alloc(0);
       const finish = (result: Error | Uint8Array): void => {
+        clearTimeout(timer);
         socket.destroy();
         if (result instanceof Error) reject(result);
         else resolve(result);
       };
-      socket.setTimeout(timeout, () => finish(new Error(`no answer from ${server}`)));
       socket.once('error', finish);
       socket.once('close', () => finish(new Error(`${server} has closed the connection`)));
       socket.on('data', (chunk) => {

@@ -7,7 +7,18 @@ import type { Listener, ServiceHost } from '../../flow/listener.ts';
 import { Timer, type TimerWheel } from '../../runtime/timer-wheel.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { HostNames } from './host-files.ts';
-import { addressAnswer, emptyAnswer, HEADER, type Query, RCODE_NAME_ERROR, readQuery, truncate, TYPE_A, TYPE_AAAA } from './message.ts';
+import {
+  emptyAnswer,
+  HEADER,
+  type Query,
+  RCODE_NAME_ERROR,
+  readQuery,
+  recordAnswer,
+  truncate,
+  TYPE_A,
+  TYPE_AAAA,
+  TYPE_PTR,
+} from './message.ts';
 import type { Zones } from './zones.ts';
 
 const PORT = 53;
@@ -38,6 +49,7 @@ export class DnsServer {
   readonly #options: DnsOptions;
   readonly #listeners: Listener[] = [];
   #connections = 0;
+  #isClosed = false;
 
   constructor(options: DnsOptions) {
     this.#options = options;
@@ -53,12 +65,13 @@ export class DnsServer {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const listener of this.#listeners) listener.close();
   }
 
   async #answerUdp(payload: Uint8Array, reply: (answer: Uint8Array) => void): Promise<void> {
     const answer = await this.answer(payload, false);
-    if (answer !== undefined) reply(answer);
+    if (answer !== undefined && !this.#isClosed) reply(answer);
   }
 
   /** The answer to one query; undefined when it must not be answered. Never rejects. */
@@ -81,18 +94,12 @@ export class DnsServer {
     if (answer !== undefined) {
       this.counters.local++;
       if (answer === 'nxdomain') return emptyAnswer(query.bytes, query.questionEnd, RCODE_NAME_ERROR);
-      return addressAnswer(query, TYPE_A, answer);
+      return recordAnswer(query, TYPE_A, answer);
     }
-    if (query.type !== TYPE_A && query.type !== TYPE_AAAA) return undefined;
-    const known = hosts().addresses.get(query.name.toLowerCase());
+    const known = fromHosts(hosts(), query);
     if (known === undefined) return undefined;
     this.counters.local++;
-    const size = query.type === TYPE_A ? 4 : 16;
-    return addressAnswer(
-      query,
-      query.type,
-      known.filter(({ length }) => length === size),
-    );
+    return recordAnswer(query, query.type, known);
   }
 
   /** RFC 7766: queries with a length in front, answered in order. */
@@ -118,7 +125,8 @@ export class DnsServer {
 
   async #converse(connection: Duplex, timer: Timer): Promise<void> {
     let pending = Buffer.alloc(0);
-    let answered = 0;
+    const { timers } = this.#options;
+    let taken = 0;
     try {
       // The connection stays open for the answer when the guest has finished asking.
       for await (const chunk of connection.iterator({ destroyOnReturn: false })) {
@@ -126,11 +134,17 @@ export class DnsServer {
         while (pending.length >= 2 && pending.length >= 2 + u16(pending, 0)) {
           const query = Uint8Array.from(pending.subarray(2, 2 + u16(pending, 0)));
           pending = pending.subarray(2 + query.length);
+          // The time that resolvers take is not the guest's.
+          timers.cancel(timer);
           const answer = await this.answer(query, true);
-          if (answer === undefined || connection.destroyed) continue;
-          this.#options.timers.arm(timer, IDLE_TIMEOUT);
-          connection.write(framed(answer));
-          if (++answered >= PER_CONNECTION) return void connection.end();
+          if (connection.destroyed) return;
+          timers.arm(timer, IDLE_TIMEOUT);
+          // A guest that asks and doesn't read must not pile up answers.
+          if (answer !== undefined && !connection.write(framed(answer))) await drained(connection);
+          if (++taken < PER_CONNECTION) continue;
+          connection.end();
+          connection.resume();
+          return;
         }
       }
       connection.end();
@@ -138,6 +152,23 @@ export class DnsServer {
       connection.destroy();
     }
   }
+}
+
+/** What the host's file says about the question; undefined when it doesn't know. A name without such an address has none. */
+function fromHosts(hosts: HostNames, { name, type }: Query): readonly Uint8Array[] | undefined {
+  const key = name.toLowerCase();
+  if (type === TYPE_PTR) return hosts.pointers.get(key);
+  if (type !== TYPE_A && type !== TYPE_AAAA) return undefined;
+  const size = type === TYPE_A ? 4 : 16;
+  return hosts.addresses.get(key)?.filter(({ length }) => length === size);
+}
+
+/** Resolves when more can be written, or never will be. */
+function drained(connection: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    connection.once('drain', resolve);
+    connection.once('close', resolve);
+  });
 }
 
 function framed(answer: Uint8Array): Uint8Array {

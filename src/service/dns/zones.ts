@@ -37,10 +37,10 @@ export class Zones {
 
   /** `name` without the final dot. Undefined when no zone owns it. */
   answer(name: string, type: number): ZoneAnswer | undefined {
-    const question = `${name.toLowerCase()}.`;
+    const question = `${name}.`;
     for (const zone of this.#zones) {
       const suffix = `.${zone.name.toLowerCase()}`;
-      if (!question.endsWith(suffix)) continue;
+      if (!question.toLowerCase().endsWith(suffix)) continue;
       const address = find(zone, question.slice(0, -suffix.length));
       if (address === undefined) return 'nxdomain';
       return type === TYPE_A ? [toBytes(address)] : [];
@@ -55,8 +55,10 @@ function find(zone: DnsZone, prefix: string): string | undefined {
 }
 
 function isMatch(record: DnsRecord, prefix: string): boolean {
-  if (record.name !== '' && record.name.toLowerCase() === prefix) return true;
-  return record.pattern?.test(prefix) ?? false;
+  if (record.name !== '' && record.name.toLowerCase() === prefix.toLowerCase()) return true;
+  // Unanchored; `search` ignores where a global pattern stopped last time. A pattern may be written with capitals.
+  const { pattern } = record;
+  return pattern !== undefined && (prefix.search(pattern) >= 0 || prefix.toLowerCase().search(pattern) >= 0);
 }
 
 function toBytes(address: string): Uint8Array {

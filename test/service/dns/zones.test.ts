@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TYPE_A, TYPE_AAAA } from '../../../src/service/dns/message.ts';
+import { Zones } from '../../../src/service/dns/zones.ts';
+import { CONTAINERS } from './bench.ts';
+
+function ask(zones: Zones, name: string, type: number = TYPE_A): string | undefined {
+  const answer = zones.answer(name, type);
+  return typeof answer === 'string' || answer === undefined ? answer : answer.map((address) => [...address].join('.')).join(' ');
+}
+
+test('adds a zone with a default address', () => {
+  const zones = new Zones([]);
+  zones.add({ name: 'internal.', records: [], defaultIP: '192.168.127.253' });
+  assert.deepEqual(zones.list(), [{ name: 'internal.', records: [], defaultIP: '192.168.127.253' }]);
+  assert.equal(ask(zones, 'anything.at.all.internal'), '192.168.127.253');
+});
+
+test('adds a zone with a record', () => {
+  const zones = new Zones([]);
+  zones.add({ name: 'internal.', records: [{ name: 'crc.testing', ip: '192.168.127.2' }] });
+  assert.equal(ask(zones, 'crc.testing.internal'), '192.168.127.2');
+  assert.equal(ask(zones, 'crc.internal'), 'nxdomain');
+});
+
+test('keeps two zones in the order they came', () => {
+  const zones = new Zones([]);
+  zones.add({ name: 'internal.', records: [], defaultIP: '10.0.0.1' });
+  zones.add({ name: 'a.internal.', records: [], defaultIP: '10.0.0.2' });
+  assert.deepEqual(
+    zones.list().map(({ name }) => name),
+    ['internal.', 'a.internal.'],
+  );
+  assert.equal(ask(zones, 'x.a.internal'), '10.0.0.1', 'the first zone wins, not the longest');
+});
+
+test('records for a zone that had a default address drop it', () => {
+  const zones = new Zones([{ name: 'internal.', records: [], defaultIP: '10.0.0.1' }]);
+  zones.add({ name: 'internal.', records: [{ name: 'a', ip: '10.0.0.2' }] });
+  assert.deepEqual(zones.list(), [{ name: 'internal.', records: [{ name: 'a', ip: '10.0.0.2' }] }]);
+  assert.equal(ask(zones, 'b.internal'), 'nxdomain');
+});
+
+test('puts new records in front, so that the newest wins', () => {
+  const zones = new Zones([{ name: 'internal.', records: [{ name: 'a', ip: '10.0.0.1' }] }]);
+  zones.add({ name: 'INTERNAL.', records: [{ name: 'a', ip: '10.0.0.2' }] });
+  zones.add({ name: 'internal.', records: [{ name: 'b', ip: '10.0.0.3' }] });
+  assert.deepEqual(
+    zones.list().map(({ records }) => records.map(({ ip }) => ip)),
+    [['10.0.0.3', '10.0.0.2', '10.0.0.1']],
+  );
+  assert.equal(ask(zones, 'a.internal'), '10.0.0.2');
+});
+
+test('keeps the place of a zone that is extended', () => {
+  const zones = new Zones(['a.', 'b.', 'c.'].map((name) => ({ name, records: [] })));
+  zones.add({ name: 'b.', records: [{ name: 'x', ip: '10.0.0.1' }] });
+  assert.deepEqual(
+    zones.list().map(({ name }) => name),
+    ['a.', 'b.', 'c.'],
+  );
+});
+
+test('matches names and zones whatever the case', () => {
+  const zones = new Zones([{ name: 'Containers.Internal.', records: [{ name: 'GateWay', ip: '192.168.127.1' }] }]);
+  assert.equal(ask(zones, 'gATEWAY.cONTAINERS.iNTERNAL'), '192.168.127.1');
+});
+
+test('owns every type of a name below its zones, and nothing else', () => {
+  const zones = new Zones([CONTAINERS]);
+  assert.equal(ask(zones, 'host.containers.internal', TYPE_AAAA), '', 'the name exists without such an address');
+  assert.equal(ask(zones, 'nobody.containers.internal', TYPE_AAAA), 'nxdomain');
+  for (const name of ['containers.internal', 'xcontainers.internal', 'internal', '', 'host.containers.internal.com'])
+    assert.equal(ask(zones, name), undefined, name);
+});
+
+test('a zone without its final dot never matches', () => {
+  assert.equal(ask(new Zones([{ name: 'internal', records: [], defaultIP: '10.0.0.1' }]), 'a.internal'), undefined);
+});
+
+test('matches a pattern anywhere in the labels in front of the zone', () => {
+  const zones = new Zones([
+    {
+      name: 'testing.',
+      records: [
+        { name: '', pattern: /crc-(.*?)-master-0/, ip: '10.0.0.1' },
+        { name: '', pattern: /^Api$/, ip: '10.0.0.2' },
+      ],
+    },
+  ]);
+  assert.equal(ask(zones, 'x.crc-k4n9r-master-0.y.testing'), '10.0.0.1');
+  assert.equal(ask(zones, 'CRC-a-MASTER-0.testing'), '10.0.0.1');
+  assert.equal(ask(zones, 'Api.testing'), '10.0.0.2', 'written with a capital, asked with it');
+  assert.equal(ask(zones, 'crc-master.testing'), 'nxdomain');
+});
+
+test('a global pattern matches the second time as the first', () => {
+  const zones = new Zones([{ name: 'testing.', records: [{ name: '', pattern: /a/g, ip: '10.0.0.1' }] }]);
+  for (let i = 0; i < 3; i++) assert.equal(ask(zones, 'xa.testing'), '10.0.0.1');
+});
+
+test('answers 0.0.0.0 for a record whose address is not IPv4', () => {
+  assert.equal(ask(new Zones([{ name: 'a.', records: [{ name: 'x', ip: '::1' }] }]), 'x.a'), '0.0.0.0');
+});
