@@ -17,7 +17,7 @@ const steps = [
 let failed = false;
 for (const [name, command, args] of steps) {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
-  console.log(`${status === 0 ? 'ok  ' : 'FAIL'} ${name}`);
+  console.log(`${status === 0 ? 'ok  ' : 'FAIL'} ${String(name)}`);
   if (status === 0) continue;
   failed = true;
   console.log(stdout + stderr);

@@ -130,7 +130,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
     const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
     this.#dns = new DnsServer({ zones: new Zones(options.dns), hosts: () => hosts.value, forwarder, timers });
-    const services = new GatewayServices(arena, this.#tcp, this.#udp);
+    const services = new GatewayServices(arena, this.#tcp, this.#udp, () => this.#loop.handedToNode());
     this.#dhcp.listen(services);
     this.#dns.listen(services);
     const started = Date.now() - this.#loop.clock.now();

@@ -10,8 +10,11 @@ export class GatewayServices implements ServiceHost {
   readonly #arena: Arena;
   readonly #tcp: TcpEngine;
   readonly #udp: UdpEngine;
+  readonly #handed: () => void;
 
-  constructor(arena: Arena, tcp: TcpEngine, udp: UdpEngine) {
+  /** `handed` is told whenever a service was given something to do (see TurnLoop.handedToNode). */
+  constructor(arena: Arena, tcp: TcpEngine, udp: UdpEngine, handed: () => void) {
+    this.#handed = handed;
     this.#arena = arena;
     this.#tcp = tcp;
     this.#udp = udp;
@@ -19,16 +22,23 @@ export class GatewayServices implements ServiceHost {
 
   listenStream(port: number, service: StreamService): Listener {
     return this.#tcp.listen(port, (flow) => {
-      const endpoint = new DuplexEndpoint(this.#arena);
+      const endpoint = new DuplexEndpoint(this.#arena, this.#handed);
       endpoint.handler = flow;
       flow.endpoint = endpoint;
       const peer = { address: new IpAddress(flow.guest0, flow.guest1, flow.guest2, flow.guest3), port: flow.guestPort };
-      flow.onEstablished = () => service(endpoint.duplex, peer);
+      flow.onEstablished = () => {
+        service(endpoint.duplex, peer);
+        this.#handed();
+      };
       return true;
     });
   }
 
   listenDatagram(port: number, service: DatagramService, options: { anyAddress?: boolean } = {}): Listener {
-    return this.#udp.listen(port, service, options.anyAddress ?? false);
+    const handing: DatagramService = (payload, peer, reply) => {
+      service(payload, peer, reply);
+      this.#handed();
+    };
+    return this.#udp.listen(port, handing, options.anyAddress ?? false);
   }
 }

@@ -16,6 +16,7 @@ export class DuplexEndpoint implements StreamEndpoint {
   handler: EndpointHandler = { onReady: () => {} };
   readonly duplex: Duplex;
   readonly #arena: Arena;
+  readonly #handed: () => void;
   /** From the service, oldest first; `#head` bytes of the first are discarded already. */
   readonly #queue: Buffer[] = [];
   #head = 0;
@@ -28,8 +29,10 @@ export class DuplexEndpoint implements StreamEndpoint {
   #full = false;
   #closed = false;
 
-  constructor(arena: Arena) {
+  /** `handed` is told when the reader in this process has something new. */
+  constructor(arena: Arena, handed: () => void = () => {}) {
     this.#arena = arena;
+    this.#handed = handed;
     this.duplex = new Duplex({
       allowHalfOpen: true,
       readableHighWaterMark: LIMIT,
@@ -129,11 +132,13 @@ export class DuplexEndpoint implements StreamEndpoint {
     }
     if (taken < offered) this.#full = true;
     this.duplex.push(copy);
+    this.#handed();
     return taken;
   }
 
   shutdownWrite(): void {
     this.duplex.push(null);
+    this.#handed();
   }
 
   close(): void {

@@ -7,14 +7,6 @@ export interface Mac {
   readonly lo: number;
 }
 
-export const BROADCAST: Mac = { hi: 0xffff, lo: -1 };
-
-/** Lower-case, colon separated. */
-export function formatMac(hi: number, lo: number): string {
-  const digits = (hi & 0xffff).toString(16).padStart(4, '0') + (lo >>> 0).toString(16).padStart(8, '0');
-  return digits.match(/../g)!.join(':');
-}
-
 /** Accepts `:` or `-` between bytes; undefined when the text is no MAC address. */
 export function parseMac(text: string): Mac | undefined {
   if (!/^[0-9a-f]{2}([:-])[0-9a-f]{2}(\1[0-9a-f]{2}){4}$/i.test(text)) return undefined;

@@ -9,7 +9,10 @@ test('the size is rounded up to pages and the views cover all of it', () => {
   assert.equal(arena.bytes.length, arena.size);
   assert.equal(arena.words.length * 4, arena.size);
   arena.words[2] = 0x01020304;
-  assert.deepEqual([...arena.bytes.subarray(8, 12)].sort(), [1, 2, 3, 4]);
+  assert.deepEqual(
+    [...arena.bytes.subarray(8, 12)].sort((a, b) => a - b),
+    [1, 2, 3, 4],
+  );
 });
 
 test('no region is at offset 0 and a full arena answers -1', () => {

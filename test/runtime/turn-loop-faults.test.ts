@@ -37,7 +37,10 @@ test('a watcher that throws surfaces, and the other events of its round are deli
   });
   const error = await uncaught();
   assert.equal(error.message, 'fault in a watcher');
-  assert.deepEqual(heard.sort(), [0, 1, 2, 3]);
+  assert.deepEqual(
+    heard.sort((a, b) => a - b),
+    [0, 1, 2, 3],
+  );
   assert.ok(runs > 0);
   fixture.loop.wake();
   runs = 0;

@@ -1,5 +1,4 @@
 /** What the role files of the TCP engine share: the outside world as parameters, limits, counters, work lists. */
-import type { IpAddress } from '../../packet/address.ts';
 import type { Sum } from '../../packet/checksum.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
@@ -97,6 +96,3 @@ export interface TcpContext {
   isn(flow: TcpFlow): number;
   listener(port: number): ((flow: TcpFlow) => boolean) | undefined;
 }
-
-/** Address of a flow's remote side as an object, for endpoints and listings. */
-export type AddressFactory = (w0: number, w1: number, w2: number, w3: number) => IpAddress;

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const SRC = join(ROOT, 'src');
+
+/** What a folder may import besides itself, and why no more. A path with a slash names one file. */
+const RULES: Record<string, { may: string[]; because: string }> = {
+  packet: { may: [], because: 'wire formats are facts about bytes; anything may build on them' },
+  system: { may: [], because: 'the only place that calls the operating system knows nothing of networks' },
+  runtime: {
+    may: ['system', 'packet/checksum', 'packet/checksum-wasm'],
+    because: 'loop, timers and memory know no protocols but the checksum they run in place',
+  },
+  link: { may: ['packet', 'runtime', 'system'], because: 'a link moves frames; what is in them is none of its business' },
+  switch: { may: ['packet', 'link/port'], because: 'a switch knows ports, not how they are made' },
+  gateway: {
+    may: ['packet', 'runtime', 'link/port', 'switch/gateway-input'],
+    because: 'the gateway is a host on the wire; who handles its transports registers with it',
+  },
+  host: { may: ['packet/address', 'system', 'runtime'], because: 'host endpoints know nothing of guests' },
+  flow: {
+    may: ['packet', 'runtime', 'host', 'gateway', 'link/port'],
+    because: 'a flow joins the gateway and a host endpoint, and sees no descriptor',
+  },
+  service: {
+    may: ['packet', 'runtime', 'flow/listener', 'network-options'],
+    because: 'services listen on the virtual network through one interface, as a library user would',
+  },
+  forward: { may: ['packet/address', 'host', 'flow', 'gateway'], because: 'a forward joins a host listener and a flow' },
+  config: { may: ['packet/address', 'network-options'], because: 'configuration is turned into options before a network exists' },
+  cli: {
+    may: ['config', 'network', 'network-options', 'link/port', 'service/dns/host-files'],
+    because: 'programs own the process and nothing below them',
+  },
+  testing: {
+    may: ['packet', 'link/memory-port', 'network', 'config'],
+    because: 'the soft guest judges the product and shares nothing with it but the wire formats',
+  },
+  'network-options': { may: [], because: 'plain data' },
+};
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name));
+}
+
+/** `flow/tcp/engine` for a file of src. */
+function place(file: string): string {
+  return relative(SRC, file).replace(/\.ts$/, '').replaceAll('\\', '/');
+}
+
+function importsOf(file: string): string[] {
+  return [...readFileSync(file, 'utf8').matchAll(/(?:from|import) '(\.[^']+)'/g)].map(([, path]) => place(resolve(dirname(file), path!)));
+}
+
+test('imports point the way the architecture says', () => {
+  const offences: string[] = [];
+  for (const file of sources(SRC)) {
+    const from = place(file);
+    const folder = from.split('/')[0]!;
+    const rule = RULES[folder];
+    // network.ts and index.ts wire everything; what they may not do is be imported from below.
+    if (from === 'network' || from === 'index') continue;
+    if (rule === undefined) {
+      offences.push(`${from}: the folder has no rule in this test`);
+      continue;
+    }
+    for (const to of importsOf(file)) {
+      const allowed = to.split('/')[0] === folder || rule.may.some((name) => to === name || to.startsWith(`${name}/`));
+      if (!allowed) offences.push(`${from} imports ${to}: ${rule.because}`);
+    }
+  }
+  assert.deepEqual(offences, []);
+});
+
+test('no source file has more than 500 lines', () => {
+  const long = sources(SRC).filter((file) => readFileSync(file, 'utf8').split('\n').length > 501);
+  assert.deepEqual(long.map(place), []);
+});
+
+test('every folder of src opens with a README', () => {
+  const folders = readdirSync(SRC, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  assert.deepEqual(
+    folders.filter(({ name }) => !existsSync(join(SRC, name, 'README.md'))).map(({ name }) => name),
+    [],
+  );
+});
+
+test('the core has no clock, timers, process or console of its own', () => {
+  const core = ['packet', 'switch', 'gateway', 'flow', 'service'];
+  // The one file of a service that does its input and output with Node's own sockets.
+  const edge = ['service/dns/node-upstream'];
+  const offences = sources(SRC)
+    .filter((file) => core.includes(place(file).split('/')[0]!) && !edge.includes(place(file)))
+    .flatMap((file) => {
+      const code = readFileSync(file, 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
+      const found = /\b(Date\.now|performance\.now|setTimeout|setInterval|setImmediate|process\.|console\.)/.exec(code);
+      return found === null ? [] : [`${place(file)}: ${found[1]}`];
+    });
+  assert.deepEqual(offences, []);
+});
+
+test('the limits page names values that stand in the code', () => {
+  const page = readFileSync(join(ROOT, 'docs/limits.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| .* \| `([\d_]+)` \| `([^`]+)` in `([^`]+)` \|/gm)];
+  assert.ok(rows.length >= 15, `${rows.length} rows`);
+  for (const [, value, name, file] of rows) {
+    const code = readFileSync(join(ROOT, file!), 'utf8');
+    assert.match(code, new RegExp(`\\b${name}\\b\\W+(?:: ?\\w+ )?\\W*${value}\\b`), `${name} is ${value} in ${file}`);
+  }
+});
