@@ -8,7 +8,6 @@
 import assert from 'node:assert/strict';
 import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../../src/gateway/packet.ts';
-import { type Port, portCounters } from '../../../src/link/port.ts';
 import { formatIpv4, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
 import { pseudoIpv4, sum } from '../../../src/packet/checksum.ts';
 import * as ethernet from '../../../src/packet/ethernet.ts';
@@ -21,6 +20,7 @@ import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
 import { type TcpCounters, type TcpLimits } from '../../../src/flow/tcp/context.ts';
 import { TcpEngine } from '../../../src/flow/tcp/engine.ts';
 import { FlowPolicy } from '../../../src/flow/policy.ts';
+import { FakePort } from '../../fake-port.ts';
 import { FakeHost, type FakeStream } from './fake-host.ts';
 
 export const { FIN, SYN, RST, PSH, ACK, URG } = tcp;
@@ -29,7 +29,6 @@ const GUEST = parseIpv4('192.168.127.2')!;
 const GATEWAY = parseIpv4('192.168.127.1')!;
 const HOST = parseIpv4('192.168.127.254')!;
 const LOOPBACK = parseIpv4('127.0.0.1')!;
-const TRANSMIT = 1 << 20;
 
 /** What the guest sends; the bench fills in sequence numbers from what it knows when they are left out. */
 export interface GuestSegment {
@@ -60,38 +59,11 @@ export interface Sent {
   length: number;
 }
 
-class BenchPort implements Port {
-  readonly id = 0;
-  readonly name = 'bench';
-  readonly headroom = 4;
-  readonly counters = portCounters();
-  tap = null;
-  readonly frames: Buffer[] = [];
-  full = false;
-  readonly #arena: Arena;
-  readonly #at: number;
-
-  constructor(arena: Arena) {
-    this.#arena = arena;
-    this.#at = arena.allocate(TRANSMIT);
-  }
-
-  claim(bytes: number): number {
-    return this.full || bytes > TRANSMIT ? -1 : this.#at;
-  }
-
-  /** The frame is copied out at once, and its place poisoned: whoever reads it later is wrong. */
-  commit(at: number, length: number): void {
-    this.frames.push(Buffer.from(this.#arena.bytes.subarray(at, at + length)));
-    this.#arena.bytes.fill(0xa5, at, at + length);
-  }
-}
-
 export class Bench {
   readonly arena: Arena = new Arena(64 << 20);
   readonly timers: TimerWheel = new TimerWheel(0);
   readonly host: FakeHost = new FakeHost(this.arena);
-  readonly port: BenchPort = new BenchPort(this.arena);
+  readonly port: FakePort = new FakePort(this.arena);
   readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, GUEST);
   readonly engine: TcpEngine;
   /** ICMP codes of unreachables sent to the guest. */

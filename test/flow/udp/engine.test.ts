@@ -1,0 +1,371 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { FlowPolicy } from '../../../src/flow/policy.ts';
+import { UdpEngine } from '../../../src/flow/udp/engine.ts';
+import { Neighbour } from '../../../src/gateway/neighbour.ts';
+import { InboundPacket } from '../../../src/gateway/packet.ts';
+import type { DatagramEndpoint, EndpointHandler, HostNetwork, Spans } from '../../../src/host/endpoint.ts';
+import { MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { pseudoIpv4, sum } from '../../../src/packet/checksum.ts';
+import * as ipv4 from '../../../src/packet/ipv4.ts';
+import * as udp from '../../../src/packet/udp.ts';
+import { Arena } from '../../../src/runtime/arena.ts';
+import { SeededRandom } from '../../../src/runtime/clock.ts';
+import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
+import { EAGAIN, ECONNREFUSED, EMFILE, ENETUNREACH } from '../../../src/system/errno.ts';
+import { FakePort } from '../../fake-port.ts';
+
+const address = (text: string): number => parseIpv4(text)!;
+
+class FakeDatagram implements DatagramEndpoint {
+  handler: EndpointHandler;
+  readonly sent: Buffer[] = [];
+  calls = 0;
+  readonly incoming: Buffer[] = [];
+  refusals = 0;
+  receiveError = 0;
+  closed = false;
+  readonly arena: Arena;
+
+  constructor(arena: Arena, handler: EndpointHandler) {
+    this.arena = arena;
+    this.handler = handler;
+  }
+
+  send(spans: Spans): number {
+    this.calls++;
+    if (this.refusals > 0) {
+      this.refusals--;
+      return -ECONNREFUSED;
+    }
+    for (let i = 0; i < spans.count; i++)
+      this.sent.push(Buffer.from(this.arena.bytes.subarray(spans.offset[i]!, spans.offset[i]! + spans.length[i]!)));
+    return spans.count;
+  }
+
+  receive(at: number, size: number, stride: number, count: number, lengths: Int32Array): number {
+    if (this.receiveError !== 0) {
+      const error = this.receiveError;
+      this.receiveError = 0;
+      return -error;
+    }
+    const batch = this.incoming.splice(0, count);
+    batch.forEach((datagram, i) => {
+      this.arena.bytes.set(datagram.subarray(0, size), at + i * stride);
+      lengths[i] = datagram.length;
+    });
+    return batch.length || -EAGAIN;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+class Bench {
+  readonly arena: Arena = new Arena(64 << 20);
+  readonly timers: TimerWheel = new TimerWheel(0);
+  readonly port: FakePort = new FakePort(this.arena);
+  readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, address('192.168.127.2'));
+  readonly endpoints: FakeDatagram[] = [];
+  readonly targets: string[] = [];
+  readonly unreachable: number[] = [];
+  readonly large: { destination: number; length: number; data: Buffer; macHi: number }[] = [];
+  readonly engine: UdpEngine;
+  answer = 0;
+  readonly #at: number = this.arena.allocate(1 << 20);
+  #offset = 0;
+
+  constructor(maxFlows = 8192) {
+    const { arena } = this;
+    this.neighbour.port = this.port;
+    const host = {
+      openDatagram: (target: { toString(): string }, port: number, local: number, handler: EndpointHandler): DatagramEndpoint | number => {
+        this.targets.push(`${target.toString()}:${port} from ${local}`);
+        if (this.answer < 0) return this.answer;
+        const endpoint = new FakeDatagram(arena, handler);
+        this.endpoints.push(endpoint);
+        return endpoint;
+      },
+    } as unknown as HostNetwork;
+    this.engine = new UdpEngine(
+      {
+        arena,
+        sum: (at, length, initial) => sum(arena.bytes, at, length, initial),
+        timers: this.timers,
+        random: new SeededRandom(5),
+        host,
+        policy: new FlowPolicy({ nat: new Map([[address('192.168.127.254'), address('127.0.0.1')]]), allowLinkLocal: false }),
+        maxFlows,
+        gateway: {
+          macHi: 0x5a94,
+          macLo: 0xefe40cdd | 0,
+          mtu: 1500,
+          address: address('192.168.127.1'),
+          isLocal: (word) => word === address('192.168.127.1'),
+          icmp: { unreachable: (_packet, code) => void this.unreachable.push(code) },
+          sendIpv4: (to, _source, destination, _protocol, at, length) => {
+            this.large.push({ destination, length, data: Buffer.from(arena.bytes.subarray(at, at + length)), macHi: to.macHi });
+            return true;
+          },
+        },
+      },
+      () => {},
+    );
+  }
+
+  /** A datagram of the guest within a batch; `length` overrides the UDP length field. */
+  input(to: string, port: number, data: string | Buffer, options: { from?: number; length?: number; source?: string } = {}): void {
+    const payload = Buffer.from(data);
+    const at = this.#at + this.#offset + ipv4.HEADER;
+    const { bytes } = this.arena;
+    udp.write(bytes, at, options.from ?? 5000, port, options.length ?? udp.HEADER + payload.length);
+    bytes.set(payload, at + udp.HEADER);
+    const packet = new InboundPacket();
+    packet.bytes = bytes;
+    packet.port = this.port;
+    packet.neighbour = this.neighbour;
+    packet.header = at - ipv4.HEADER;
+    packet.payload = at;
+    packet.end = at + udp.HEADER + payload.length;
+    packet.protocol = ipv4.PROTOCOL_UDP;
+    packet.source2 = packet.destination2 = MAPPED;
+    packet.source3 = address(options.source ?? '192.168.127.2');
+    packet.destination3 = address(to);
+    this.#offset += 64 + payload.length;
+    this.engine.input(packet);
+  }
+
+  round(): void {
+    this.engine.endOfBatch();
+    this.arena.bytes.fill(0xa5, this.#at, this.#at + this.#offset);
+    this.#offset = 0;
+    while (this.engine.pump());
+  }
+
+  send(to: string, port: number, data: string | Buffer, options: { from?: number } = {}): void {
+    this.input(to, port, data, options);
+    this.round();
+  }
+
+  answerWith(endpoint: FakeDatagram, ...datagrams: (string | Buffer)[]): void {
+    endpoint.incoming.push(...datagrams.map((data) => Buffer.from(data)));
+    endpoint.handler.onReady(1);
+    this.round();
+  }
+}
+
+test('a datagram leaves by a socket of its own, the answer comes from where it was sent', () => {
+  const bench = new Bench();
+  bench.send('192.168.127.254', 5353, 'question');
+  assert.deepEqual(bench.targets, ['127.0.0.1:5353 from 5000']);
+  const endpoint = bench.endpoints[0]!;
+  assert.deepEqual(endpoint.sent.map(String), ['question']);
+  bench.answerWith(endpoint, 'answer');
+  const [frame] = bench.port.take();
+  assert.equal(ipv4.source(frame!, 14), address('192.168.127.254'));
+  assert.deepEqual([udp.sourcePort(frame!, 34), udp.destinationPort(frame!, 34)], [5353, 5000]);
+  assert.equal(frame!.subarray(42).toString(), 'answer');
+  assert.equal(sum(frame!, 14, 20), 0xffff);
+  const length = frame!.length - 34;
+  assert.equal(sum(frame!, 34, length, pseudoIpv4(address('192.168.127.254'), address('192.168.127.2'), 17, length)), 0xffff);
+});
+
+test('the datagrams of one batch leave in one call per flow, in order', () => {
+  const bench = new Bench();
+  for (let i = 0; i < 10; i++) {
+    bench.input('1.1.1.1', 1000, `a${i}`);
+    bench.input('2.2.2.2', 1000, `b${i}`);
+  }
+  bench.round();
+  assert.equal(bench.endpoints.length, 2);
+  for (const [i, name] of ['a', 'b'].entries()) {
+    assert.equal(bench.endpoints[i]!.calls, 1);
+    assert.deepEqual(
+      bench.endpoints[i]!.sent.map(String),
+      Array.from({ length: 10 }, (_, n) => `${name}${n}`),
+    );
+  }
+});
+
+test('flows with the same source port to different places do not mix', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 53, 'x');
+  bench.send('1.1.1.1', 54, 'x');
+  bench.send('2.2.2.2', 53, 'x');
+  bench.send('1.1.1.1', 53, 'x', { from: 5001 });
+  assert.equal(bench.endpoints.length, 4);
+});
+
+test('empty datagrams pass both ways', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 9, '');
+  assert.deepEqual(bench.endpoints[0]!.sent.map(String), ['']);
+  bench.answerWith(bench.endpoints[0]!, '', 'more');
+  assert.deepEqual(
+    bench.port.take().map((frame) => frame.length - 42),
+    [0, 4],
+  );
+});
+
+test('a datagram that does not fit the MTU goes to the fragmenter whole', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 9, 'x');
+  bench.answerWith(bench.endpoints[0]!, Buffer.alloc(1472, 1), Buffer.alloc(1473, 2), Buffer.alloc(65_507, 3));
+  assert.equal(bench.port.take().length, 1);
+  assert.deepEqual(
+    bench.large.map(({ length }) => length),
+    [1481, 65_515],
+  );
+  for (const { data, length } of bench.large) {
+    assert.equal(sum(data, 0, length, pseudoIpv4(address('1.1.1.1'), address('192.168.127.2'), 17, length)), 0xffff);
+  }
+});
+
+test('a refusal by the host is a port unreachable to the guest, and the next datagram still goes', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 9, 'one');
+  bench.endpoints[0]!.refusals = 1;
+  bench.send('1.1.1.1', 9, 'two');
+  assert.deepEqual(bench.unreachable, [3]);
+  assert.deepEqual(bench.endpoints[0]!.sent.map(String), ['one', 'two']);
+  bench.endpoints[0]!.receiveError = ECONNREFUSED;
+  bench.answerWith(bench.endpoints[0]!);
+  assert.deepEqual(bench.unreachable, [3, 3]);
+});
+
+test('an unreachable network is told at once', () => {
+  const bench = new Bench();
+  bench.answer = -ENETUNREACH;
+  bench.send('1.1.1.1', 9, 'x');
+  assert.deepEqual(bench.unreachable, [0]);
+  assert.equal(bench.engine.size, 0);
+});
+
+test('blocked destinations are dropped, unserved ports of the gateway refused', () => {
+  const bench = new Bench();
+  for (const to of ['169.254.169.254', '127.0.0.1', '224.0.0.251', '255.255.255.255', '0.0.0.1']) bench.send(to, 80, 'x');
+  assert.equal(bench.engine.counters.blocked, 5);
+  bench.send('192.168.127.1', 9999, 'x');
+  assert.deepEqual(bench.unreachable, [3]);
+  assert.deepEqual(bench.targets, []);
+});
+
+test('ports of zero (CVE-2014-3640) and lengths that lie (CVE-2021-3594) are dropped and counted', () => {
+  const bench = new Bench();
+  bench.input('1.1.1.1', 0, 'x');
+  bench.input('1.1.1.1', 9, 'x', { from: 0 });
+  for (let length = 0; length < 8; length++) bench.input('1.1.1.1', 9, 'payload', { length });
+  bench.input('1.1.1.1', 9, 'payload', { length: 16 });
+  bench.input('1.1.1.1', 9, 'payload', { length: 65_535 });
+  bench.round();
+  assert.deepEqual([bench.engine.counters.dropPort, bench.engine.counters.dropMalformed, bench.engine.size], [2, 10, 0]);
+  bench.send('1.1.1.1', 9, 'payload');
+  bench.input('1.1.1.1', 9, 'payload with padding', { length: 8 + 7 });
+  bench.round();
+  assert.deepEqual(bench.endpoints[0]!.sent.map(String), ['payload', 'payload']);
+});
+
+test('a one-shot exchange is forgotten after seconds, a talk after minutes', () => {
+  const cases: [port: number, sent: number, received: number, alive: number, gone: number][] = [
+    [53, 1, 1, 1900, 2100],
+    [123, 1, 1, 9900, 10_100],
+    [123, 5, 0, 29_900, 30_100],
+    [443, 5, 5, 119_900, 120_100],
+  ];
+  for (const [port, sent, received, alive, gone] of cases) {
+    const bench = new Bench();
+    for (let i = 0; i < sent; i++) bench.send('1.1.1.1', port, 'x');
+    for (let i = 0; i < received; i++) bench.answerWith(bench.endpoints[0]!, 'y');
+    bench.timers.advance(alive);
+    assert.equal(bench.engine.size, 1, `port ${port}, ${sent}/${received} at ${alive} ms`);
+    bench.timers.advance(gone);
+    assert.equal(bench.engine.size, 0, `port ${port}, ${sent}/${received} at ${gone} ms`);
+    assert.equal(bench.endpoints[0]!.closed, true);
+  }
+});
+
+test('a full table makes room by the flow quiet longest; every socket is closed', () => {
+  const bench = new Bench(100);
+  for (let i = 0; i < 100_000; i++) bench.send('1.1.1.1', 1 + (i % 60_000), 'x', { from: 1024 + Math.floor(i / 60_000) });
+  assert.equal(bench.engine.size, 100);
+  assert.equal(bench.endpoints.filter(({ closed }) => !closed).length, 100);
+  bench.engine.close();
+  assert.equal(bench.endpoints.filter(({ closed }) => !closed).length, 0);
+});
+
+test('a host out of descriptors gets one back from the quietest flow', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 1, 'x');
+  bench.answer = -EMFILE;
+  bench.send('1.1.1.1', 2, 'x');
+  assert.equal(bench.endpoints[0]!.closed, true);
+  assert.equal(bench.engine.counters.hostExhausted, 1);
+  bench.answer = 0;
+  bench.send('1.1.1.1', 2, 'x');
+  assert.equal(bench.engine.size, 1);
+});
+
+test('a full port leaves datagrams in the socket until there is room', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 9, 'x');
+  bench.port.full = true;
+  bench.answerWith(bench.endpoints[0]!, 'one', 'two');
+  assert.equal(bench.endpoints[0]!.incoming.length, 2);
+  bench.port.full = false;
+  bench.engine.drained(bench.port);
+  bench.round();
+  assert.equal(bench.port.take().length, 2);
+});
+
+test('services get a copy, and answer from the gateway; a guest without address by broadcast', () => {
+  const bench = new Bench();
+  const heard: string[] = [];
+  let later: ((payload: Uint8Array) => void) | undefined;
+  bench.engine.listen(53, (payload, peer, reply) => {
+    later = reply;
+    heard.push(`${Buffer.from(payload).toString()} from ${peer.address.toString()}:${peer.port}`);
+  });
+  bench.engine.listen(67, (_payload, _peer, reply) => reply(Buffer.from('offer')), true);
+  bench.send('192.168.127.1', 53, 'query');
+  later!(Buffer.from('answer'));
+  assert.deepEqual(heard, ['query from 192.168.127.2:5000']);
+  assert.deepEqual([bench.large[0]!.destination, bench.large[0]!.macHi], [address('192.168.127.2'), bench.neighbour.macHi]);
+  bench.input('255.255.255.255', 67, 'discover', { from: 68, source: '0.0.0.0' });
+  bench.round();
+  assert.deepEqual([bench.large[1]!.destination, bench.large[1]!.macHi], [-1, 0xffff]);
+  bench.send('8.8.8.8', 53, 'elsewhere');
+  assert.equal(bench.targets.length, 1);
+});
+
+test('when the port goes its flows go', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 9, 'x');
+  bench.neighbour.port = null;
+  bench.engine.detached();
+  assert.equal(bench.endpoints[0]!.closed, true);
+});
+
+test('random packets never throw and never open more flows than the table holds', () => {
+  const bench = new Bench(50);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), fc.integer(), (bytes, destination) => {
+      const packet = new InboundPacket();
+      const at = 8192;
+      bench.arena.bytes.set(bytes, at);
+      packet.bytes = bench.arena.bytes;
+      packet.port = bench.port;
+      packet.neighbour = bench.neighbour;
+      packet.payload = at;
+      packet.end = at + bytes.length;
+      packet.source2 = packet.destination2 = MAPPED;
+      packet.source3 = address('192.168.127.2');
+      packet.destination3 = destination;
+      bench.engine.input(packet);
+      bench.round();
+      assert.ok(bench.engine.size <= 50);
+    }),
+    { numRuns: 3000 },
+  );
+});

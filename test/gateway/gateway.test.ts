@@ -1,0 +1,409 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { EchoForwarder } from '../../src/flow/echo.ts';
+import { FlowPolicy } from '../../src/flow/policy.ts';
+import { Neighbour } from '../../src/gateway/neighbour.ts';
+import type { EndpointHandler, HostNetwork, PingEndpoint } from '../../src/host/endpoint.ts';
+import { MAPPED } from '../../src/packet/address.ts';
+import { pseudoIpv4, sum } from '../../src/packet/checksum.ts';
+import * as ipv4 from '../../src/packet/ipv4.ts';
+import { EACCES, EAGAIN } from '../../src/system/errno.ts';
+import { address, echoRequest, GatewayBench, ipFrame } from './bench.ts';
+
+const ARP_REQUEST = 'ffffffffffff5a94efe40cee08060001080006040001' + '5a94efe40ceec0a87f02' + '000000000000c0a87f01';
+const ARP_REPLY = '5a94efe40cee5a94efe40cdd08060001080006040002' + '5a94efe40cddc0a87f01' + '5a94efe40ceec0a87f02';
+
+function arpFor(target: string, sender = 'c0a87f02'): Buffer {
+  return Buffer.from(ARP_REQUEST.replace('5a94efe40ceec0a87f02', `5a94efe40cee${sender}`).replace(/c0a87f01$/, target), 'hex');
+}
+
+test('answers ARP for its addresses with 42 bytes, byte for byte', () => {
+  const bench = new GatewayBench();
+  bench.input(Buffer.from(ARP_REQUEST, 'hex'));
+  assert.deepEqual(
+    bench.port.take().map((frame) => frame.toString('hex')),
+    [ARP_REPLY],
+  );
+  bench.input(arpFor('c0a87ffe'));
+  assert.equal(bench.port.take().length, 1, 'the host address');
+  for (const other of ['c0a87f02', 'c0a87f03', '08080808', 'c0a87f00']) {
+    bench.input(arpFor(other));
+    assert.deepEqual(bench.port.take(), [], other);
+  }
+});
+
+test('learns guests from ARP and from packets, not the gateway, broadcast or strangers', () => {
+  const bench = new GatewayBench();
+  const known = (text: string): boolean => bench.gateway.neighbours.lookup(0, 0, MAPPED, address(text)) !== null;
+  bench.input(Buffer.from(ARP_REQUEST, 'hex'));
+  assert.equal(known('192.168.127.2'), true);
+  bench.input(ipFrame({ source: '192.168.127.7' }));
+  assert.equal(known('192.168.127.7'), true);
+  for (const sender of ['c0a87f01', 'c0a87fff', 'c0a87f00', '0a000001', '00000000']) bench.input(arpFor('c0a87f01', sender));
+  assert.equal(bench.gateway.neighbours.size, 2);
+});
+
+test('ARP of every length and with every field wrong is dropped and counted (CVE-2020-29130)', () => {
+  const bench = new GatewayBench();
+  const good = Buffer.from(ARP_REQUEST, 'hex');
+  for (let length = 14; length < 42; length++) bench.input(good.subarray(0, length));
+  assert.equal(bench.gateway.arp.dropped, 28);
+  for (const at of [14, 15, 16, 17, 18, 19, 21]) {
+    const bad = Buffer.from(good);
+    bad[at] = 0x77;
+    bench.input(bad);
+  }
+  assert.equal(bench.gateway.arp.dropped, 35);
+  assert.deepEqual(bench.port.take(), []);
+});
+
+test('resolves a neighbour with three broadcasts a second apart, then gives up', () => {
+  const bench = new GatewayBench();
+  const results: unknown[] = [];
+  bench.gateway.neighbours.resolve(0, 0, MAPPED, address('192.168.127.9'), (neighbour) => results.push(neighbour));
+  bench.gateway.neighbours.resolve(0, 0, MAPPED, address('192.168.127.9'), (neighbour) => results.push(neighbour));
+  assert.equal(bench.broadcasts.length, 1);
+  for (const [time, asked] of [
+    [990, 1],
+    [1010, 2],
+    [2030, 3],
+    [2990, 3],
+  ] as const) {
+    bench.timers.advance(time);
+    assert.equal(bench.broadcasts.length, asked, `at ${time} ms`);
+  }
+  bench.timers.advance(3050);
+  assert.deepEqual([...results], [null, null]);
+  bench.gateway.neighbours.resolve(0, 0, MAPPED, address('192.168.127.9'), (neighbour) => results.push(neighbour));
+  bench.input(arpFor('c0a87f01', 'c0a87f09'));
+  assert.equal((results[2] as Neighbour).macLo, 0xefe40cee | 0);
+});
+
+test('answers pings to its own address only, with the payload, and verifies their checksum', () => {
+  const bench = new GatewayBench();
+  const payload = Buffer.from('the payload of a ping');
+  bench.input(ipFrame({ destination: '192.168.127.1', protocol: 1, payload: echoRequest(payload) }));
+  const [reply] = bench.port.take();
+  assert.equal(sum(reply!, 34, reply!.length - 34), 0xffff);
+  assert.equal(reply![34], 0);
+  assert.deepEqual(reply!.subarray(42), payload);
+  assert.equal(reply!.readUInt16BE(38), 7);
+  const bad = echoRequest(payload);
+  bad[10]! ^= 1;
+  bench.input(ipFrame({ destination: '192.168.127.1', protocol: 1, payload: bad }));
+  bench.input(ipFrame({ destination: '192.168.127.254', protocol: 1, payload: echoRequest(payload) }));
+  assert.deepEqual(bench.port.take(), []);
+  assert.equal(bench.gateway.icmpInput.counters.dropChecksum, 1);
+  assert.equal(bench.gateway.icmpInput.counters.echoForwarded, 1);
+});
+
+test('trims padding, follows options, and hands on exactly the payload', () => {
+  const bench = new GatewayBench();
+  bench.input(ipFrame({ payload: Buffer.from('12345678abc'), padding: 26 }));
+  assert.equal(bench.delivered[0]!.payload.toString(), '12345678abc');
+  const plain = ipFrame({ payload: Buffer.from('12345678abc') });
+  const options = Buffer.concat([plain.subarray(0, 34), Buffer.from('01010101', 'hex'), plain.subarray(34)]);
+  options[14] = 0x46;
+  options.writeUInt16BE(ipv4.HEADER + 4 + 11, 16);
+  bench.input(options);
+  assert.equal(bench.delivered[1]!.payload.toString(), '12345678abc');
+});
+
+test('refuses packets whose addresses make no sense', () => {
+  const bench = new GatewayBench();
+  const sources = [
+    '127.0.0.1',
+    '0.0.0.0',
+    '0.0.0.5',
+    '255.255.255.255',
+    '224.0.0.1',
+    '192.168.127.1',
+    '192.168.127.255',
+    '192.168.127.0',
+    '10.0.0.9',
+  ];
+  for (const source of sources) bench.input(ipFrame({ source }));
+  assert.equal(bench.gateway.counters.dropSource, sources.length);
+  const destinations = ['127.0.0.1', '0.0.0.0', '224.0.0.251', '240.0.0.1', '255.255.255.255', '192.168.127.255'];
+  for (const destination of destinations) bench.input(ipFrame({ destination }));
+  assert.equal(bench.gateway.counters.dropDestination, destinations.length);
+  assert.deepEqual(bench.delivered, []);
+});
+
+test('lets a guest without an address reach DHCP and nothing else', () => {
+  const bench = new GatewayBench();
+  const udp = Buffer.alloc(16);
+  udp.writeUInt16BE(68, 0);
+  udp.writeUInt16BE(67, 2);
+  udp.writeUInt16BE(16, 4);
+  bench.input(ipFrame({ source: '0.0.0.0', destination: '255.255.255.255', payload: udp }));
+  assert.equal(bench.delivered.length, 1);
+  udp.writeUInt16BE(53, 2);
+  bench.input(ipFrame({ source: '0.0.0.0', destination: '192.168.127.1', payload: udp }));
+  bench.input(ipFrame({ source: '0.0.0.0', destination: '192.168.127.1', protocol: 6 }));
+  assert.equal(bench.delivered.length, 1);
+});
+
+test('lying lengths are dropped: nothing beyond the frame is ever read (CVE-2020-10756)', () => {
+  const bench = new GatewayBench();
+  const good = ipFrame({ payload: Buffer.alloc(40) });
+  let inputs = 0;
+  for (let length = 14; length < good.length; length++, inputs++) bench.input(good.subarray(0, length));
+  for (const [at, value] of [
+    [16, 0],
+    [16, 0xff],
+    [14, 0x44],
+    [14, 0x4f + 0x10],
+    [14, 0x65],
+    [14, 0x40],
+  ] as const) {
+    const bad = Buffer.from(good);
+    bad[at] = value;
+    if (at === 16 && value === 0) bad[17] = 10;
+    bench.input(bad);
+    inputs++;
+  }
+  assert.equal(bench.refused, inputs);
+  assert.deepEqual(bench.delivered, []);
+});
+
+test('an unknown protocol is answered with protocol unreachable, quoting the packet', () => {
+  const bench = new GatewayBench();
+  const packet = ipFrame({ protocol: 99, payload: Buffer.from('quoted') });
+  bench.input(packet);
+  const [error] = bench.port.take();
+  assert.deepEqual([error![34], error![35]], [3, 2]);
+  assert.equal(error!.subarray(42).toString('hex'), packet.subarray(14).toString('hex'));
+  assert.equal(ipv4.source(error!, 14), address('10.0.0.1'));
+});
+
+test('ICMP errors are limited to 50 at once and 1000 a second, and never answer errors, fragments or groups', () => {
+  const bench = new GatewayBench();
+  for (let i = 0; i < 500; i++) bench.input(ipFrame({ protocol: 99 }));
+  assert.equal(bench.port.take().length, 50);
+  bench.timers.advance(100);
+  for (let i = 0; i < 500; i++) bench.input(ipFrame({ protocol: 99 }));
+  assert.equal(bench.port.take().length, 50);
+  bench.timers.advance(1000);
+  const error = echoRequest(Buffer.alloc(8));
+  error[0] = 3;
+  error.writeUInt16BE(0, 2);
+  bench.input(ipFrame({ protocol: 1, payload: error }));
+  assert.deepEqual(bench.port.take(), []);
+});
+
+test('reassembles fragments in any order; what is whole arrives once, byte for byte', () => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 24, maxLength: 8000 }),
+      fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 }),
+      fc.integer(),
+      (data, sizes, seed) => {
+        const bench = new GatewayBench();
+        const pieces: { start: number; end: number }[] = [];
+        for (let start = 0, i = 0; start < data.length; i++) {
+          const end = Math.min(start + Math.max(sizes[i % sizes.length]! * 8, 16), data.length);
+          pieces.push({ start, end });
+          start = end;
+        }
+        fc.pre(pieces.length > 1 && pieces.length <= 200);
+        const order = pieces.map((piece, i) => ({ piece, key: Math.sin(seed + i) })).toSorted((a, b) => a.key - b.key);
+        for (const { piece } of order) {
+          const fragment = (piece.start >> 3) | (piece.end < data.length ? ipv4.FLAG_MF : 0);
+          assert.equal(bench.delivered.length, 0);
+          const frame = ipFrame({ fragment, payload: data.subarray(piece.start, piece.end) });
+          bench.input(frame);
+          // An exact duplicate changes nothing.
+          if (bench.delivered.length === 0) bench.input(frame);
+        }
+        assert.equal(bench.delivered.length, 1);
+        assert.deepEqual(bench.delivered[0]!.payload, Buffer.from(data));
+        assert.equal(bench.gateway.reassembly.size, 0);
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('overlapping fragments end the datagram (teardrop, CVE-2019-14378, CVE-2019-15890)', () => {
+  const bench = new GatewayBench();
+  const piece = (start: number, length: number, more: boolean): void =>
+    bench.input(ipFrame({ fragment: (start >> 3) | (more ? ipv4.FLAG_MF : 0), payload: Buffer.alloc(length, start) }));
+  piece(0, 800, true);
+  piece(400, 800, true);
+  piece(800, 400, false);
+  assert.deepEqual(bench.delivered, []);
+  assert.equal(bench.gateway.reassembly.counters.overlapping, 1);
+  bench.timers.advance(31_000);
+  assert.equal(bench.gateway.reassembly.size, 0);
+});
+
+test('tiny, empty, odd-sized and endless fragments are dropped (CVE-2018-11806, RFC 1858)', () => {
+  const bench = new GatewayBench();
+  const cases: [number, number, boolean][] = [
+    [0, 8, true],
+    [8, 16, true],
+    [16, 0, true],
+    [16, 13, true],
+    [65_528, 100, false],
+    [65_000, 600, true],
+  ];
+  for (const [start, length, more] of cases)
+    bench.input(ipFrame({ id: start, fragment: (start >> 3) | (more ? ipv4.FLAG_MF : 0), payload: Buffer.alloc(length) }));
+  assert.equal(bench.gateway.reassembly.counters.malformed, cases.length);
+  assert.equal(bench.gateway.reassembly.size, 0);
+});
+
+test('a flood of first fragments is bounded and times out', () => {
+  const bench = new GatewayBench();
+  for (let id = 0; id < 5000; id++) bench.input(ipFrame({ id, fragment: ipv4.FLAG_MF, payload: Buffer.alloc(64) }));
+  assert.equal(bench.gateway.reassembly.size, 64);
+  bench.timers.advance(30_100);
+  assert.equal(bench.gateway.reassembly.size, 0);
+});
+
+test('what it fragments can be put together again: DF clear, one ID, payloads of eight', () => {
+  for (const [mtu, length] of [
+    [1500, 1481],
+    [1500, 65_000],
+    [576, 5000],
+    [68, 1000],
+  ] as const) {
+    const bench = new GatewayBench(mtu);
+    const at = bench.arena.allocate(65_536);
+    for (let i = 0; i < length; i++) bench.arena.bytes[at + i] = (i * 7) & 255;
+    const guest = new Neighbour(0, 0, MAPPED, address('192.168.127.2'));
+    guest.port = bench.port;
+    assert.equal(bench.gateway.sendIpv4(guest, address('10.0.0.1'), guest.w3, 17, at, length), true);
+    const whole = Buffer.alloc(length);
+    const ids = new Set<number>();
+    for (const frame of bench.port.take()) {
+      const word = ipv4.fragment(frame, 14);
+      assert.equal(word & ipv4.FLAG_DF, 0);
+      assert.ok(frame.length - 14 <= mtu);
+      assert.equal(sum(frame, 14, 20), 0xffff);
+      if (word & ipv4.FLAG_MF) assert.equal((frame.length - 34) % 8, 0);
+      frame.copy(whole, (word & ipv4.OFFSET_MASK) * 8, 34);
+      ids.add(ipv4.identification(frame, 14));
+    }
+    assert.equal(ids.size, 1);
+    assert.deepEqual(whole, Buffer.from(bench.arena.bytes.subarray(at, at + length)));
+  }
+});
+
+test('garbage of every length and shape never throws, and every frame is accounted for', () => {
+  const bench = new GatewayBench();
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 14, maxLength: 200 }),
+      fc.constantFrom(0x0800, 0x0806, 0x86dd, 0x88f8),
+      fc.boolean(),
+      (bytes, type, plausible) => {
+        const frame = Buffer.from(bytes);
+        frame.writeUInt16BE(type, 12);
+        if (plausible && frame.length > 34) {
+          frame[14] = 0x45;
+          frame.writeUInt16BE(frame.length - 14, 16);
+          frame.writeInt32BE(address('192.168.127.2'), 26);
+        }
+        bench.input(frame);
+      },
+    ),
+    { numRuns: 5000 },
+  );
+  bench.port.take();
+});
+
+class FakePing implements PingEndpoint {
+  handler: EndpointHandler;
+  sequence = 0;
+  readonly sent: number[] = [];
+  readonly replies: { sequence: number; payload: Buffer }[] = [];
+  closed = false;
+  readonly bench: GatewayBench;
+
+  constructor(bench: GatewayBench, handler: EndpointHandler) {
+    this.bench = bench;
+    this.handler = handler;
+  }
+
+  send(sequence: number, offset: number, length: number): number {
+    this.sent.push(sequence);
+    this.replies.push({ sequence, payload: Buffer.from(this.bench.arena.bytes.subarray(offset, offset + length)) });
+    return 0;
+  }
+
+  receive(at: number): number {
+    const reply = this.replies.shift();
+    if (reply === undefined) return -EAGAIN;
+    this.sequence = reply.sequence;
+    this.bench.arena.bytes.set(reply.payload, at);
+    return reply.payload.length;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+function withEcho(answer = 0): { bench: GatewayBench; echo: EchoForwarder; pings: FakePing[]; targets: string[] } {
+  const bench = new GatewayBench();
+  const [pings, targets]: [FakePing[], string[]] = [[], []];
+  const host = {
+    openPing(target: { toString(): string }, handler: EndpointHandler): PingEndpoint | number {
+      targets.push(target.toString());
+      if (answer < 0) return answer;
+      const ping = new FakePing(bench, handler);
+      pings.push(ping);
+      return ping;
+    },
+  } as unknown as HostNetwork;
+  const policy = new FlowPolicy({ nat: new Map([[address('192.168.127.254'), address('127.0.0.1')]]), allowLinkLocal: false });
+  const { arena, timers, gateway } = bench;
+  const echo = new EchoForwarder(
+    { arena, timers, gateway, host, policy, sum: (at, length, initial) => sum(arena.bytes, at, length, initial) },
+    () => {},
+  );
+  gateway.icmpInput.echo = echo;
+  return { bench, echo, pings, targets };
+}
+
+test('a ping to another address is a real ping, answered from the address that was pinged', () => {
+  const { bench, echo, pings, targets } = withEcho();
+  bench.input(ipFrame({ destination: '192.168.127.254', protocol: 1, payload: echoRequest(Buffer.from('abc'), 9, 5) }));
+  assert.deepEqual(targets, ['127.0.0.1']);
+  assert.deepEqual(bench.port.take(), [], 'nothing before the host has answered');
+  pings[0]!.handler.onReady(1);
+  echo.pump();
+  const [reply] = bench.port.take();
+  assert.equal(ipv4.source(reply!, 14), address('192.168.127.254'));
+  assert.deepEqual([reply![34], reply!.readUInt16BE(38), reply!.readUInt16BE(40), reply!.subarray(42).toString()], [0, 9, 5, 'abc']);
+  assert.equal(sum(reply!, 34, reply!.length - 34), 0xffff);
+  bench.timers.advance(31_000);
+  assert.equal(pings[0]!.closed, true);
+  assert.equal(echo.size, 0);
+});
+
+test('a host that forbids pings is told to the guest; blocked destinations are not tried', () => {
+  const { bench, echo, targets } = withEcho(-EACCES);
+  bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8)) }));
+  const [error] = bench.port.take();
+  assert.deepEqual([error![34], error![35]], [3, 13]);
+  bench.input(ipFrame({ destination: '169.254.169.254', protocol: 1, payload: echoRequest(Buffer.alloc(8)) }));
+  assert.deepEqual(targets, ['10.0.0.1']);
+  assert.deepEqual([echo.counters.notPermitted, echo.counters.blocked], [1, 1]);
+});
+
+test('ping flows are bounded: the one quiet longest makes room', () => {
+  const { bench, echo, pings } = withEcho();
+  for (let identifier = 0; identifier < 1000; identifier++) {
+    bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), identifier) }));
+  }
+  assert.equal(echo.size, 256);
+  assert.equal(pings.filter(({ closed }) => closed).length, 744);
+});
+
+test('the pseudo-header sum of UDP is what the guest computes', () => {
+  assert.equal(pseudoIpv4(address('1.2.3.4'), address('5.6.7.8'), 17, 9), 0x0102 + 0x0304 + 0x0506 + 0x0708 + 17 + 9);
+});
