@@ -115,6 +115,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     gateway.onDrained((port) => this.#udp.drained(port));
     gateway.onDetached(() => this.#tcp.detached());
     gateway.onDetached(() => this.#udp.detached());
+    gateway.onReport((report) => this.#udp.report(report));
     const now = (): number => timers.now;
     this.#leases = new LeasePool({
       subnet: word(network!) & mask,

@@ -13,7 +13,7 @@ import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Neighbour } from '../gateway/neighbour.ts';
 import type { InboundPacket, Transport } from '../gateway/packet.ts';
 import type { EndpointHandler, HostNetwork, PingEndpoint } from '../host/endpoint.ts';
-import { EACCES, EHOSTUNREACH, ENETUNREACH, EPERM } from '../host/errno.ts';
+import { EACCES, EAGAIN, EHOSTUNREACH, ENETUNREACH, EPERM } from '../host/errno.ts';
 import type { FlowPolicy } from './policy.ts';
 
 /** Echo flows at once; the one idle longest makes room. */
@@ -185,9 +185,16 @@ export class EchoForwarder implements Transport {
   #receive(flow: EchoFlow): boolean {
     const { arena, sum, timers, gateway } = this.#options;
     const at = this.#scratch;
+    let failed = false;
     for (let i = 0; i < PER_PUMP; i++) {
       const length = flow.endpoint.receive(at + icmp.HEADER, PAYLOAD);
-      if (length < 0) return false;
+      if (length === -EAGAIN || (length < 0 && failed)) return false;
+      if (length < 0) {
+        // What the network said about an earlier request; reading it clears it. Replies may stand behind it, and readiness comes only once.
+        failed = true;
+        this.counters.failed++;
+        continue;
+      }
       timers.arm(flow.timer, IDLE);
       icmp.write(arena.bytes, at, icmp.ECHO_REPLY, 0, (flow.identifier << 16) | flow.endpoint.sequence);
       icmp.setChecksum(arena.bytes, at, finish(sum(at, icmp.HEADER + length, 0)));

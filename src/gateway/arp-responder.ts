@@ -23,6 +23,7 @@ export interface ArpOptions {
 }
 
 export class ArpResponder {
+  received = 0;
   dropped = 0;
   answered = 0;
   readonly #options: ArpOptions;
@@ -36,6 +37,7 @@ export class ArpResponder {
   /** An ARP packet at `at`, of which `length` bytes are there. */
   input(port: Port, at: number, length: number, neighbours: NeighbourTable): void {
     const { bytes } = this.#options.arena;
+    this.received++;
     if (length < arp.LENGTH || !arp.isIpv4OverEthernet(bytes, at)) {
       this.dropped++;
       return;

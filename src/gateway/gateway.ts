@@ -96,7 +96,7 @@ export class Gateway implements GatewayInput {
       broadcast: (at, length) => this.#wire?.broadcast(null, at, length),
     });
     this.neighbours = new NeighbourTable(timers, (_w0, _w1, _w2, w3) => this.arp.solicit(w3));
-    this.icmp = new IcmpErrors(arena, sum, timers, this.#output, options.address);
+    this.icmp = new IcmpErrors(arena, sum, timers, this.#output, options.address, this.#broadcast);
     this.icmpInput = new IcmpInput(arena, sum, this.#output, options.address, (report) => {
       for (const reported of this.#reports) reported(report);
     });
@@ -228,6 +228,7 @@ export class Gateway implements GatewayInput {
 
   detached(port: Port): void {
     this.neighbours.forgetPort(port);
+    this.reassembly.forgetPort(port);
     this.#last = null;
     for (const run of this.#detached) run(port);
   }

@@ -22,15 +22,17 @@ export class IcmpErrors {
   readonly #output: Ipv4Output;
   readonly #scratch: number;
   readonly #gateway: number;
+  readonly #broadcast: number;
   #tokens = BURST;
   #filled = 0;
 
-  constructor(arena: Arena, sum: Sum, timers: TimerWheel, output: Ipv4Output, gateway: number) {
+  constructor(arena: Arena, sum: Sum, timers: TimerWheel, output: Ipv4Output, gateway: number, broadcast: number) {
     this.#arena = arena;
     this.#sum = sum;
     this.#timers = timers;
     this.#output = output;
     this.#gateway = gateway;
+    this.#broadcast = broadcast;
     this.#scratch = arena.allocate(4096);
     this.#filled = timers.now;
   }
@@ -65,6 +67,7 @@ export class IcmpErrors {
   /** RFC 1122 §3.2.2: not about an error, a group or broadcast destination, a later fragment, or a source that is no host. */
   #answerable(packet: InboundPacket): boolean {
     const { bytes } = packet;
+    if (packet.destination3 === this.#broadcast) return false;
     if (packet.source3 >>> 24 === 0 || packet.source3 >>> 24 >= 224 || packet.destination3 >>> 24 >= 224) return false;
     if ((ipv4.fragment(bytes, packet.header) & ipv4.OFFSET_MASK) !== 0) return false;
     if (packet.protocol !== ipv4.PROTOCOL_ICMP) return true;

@@ -1,18 +1,21 @@
 /**
  * Who lives where on the virtual network: IP address → MAC address and port (RFC 826).
  *
- * Learned from ARP and from the packets guests send. Bounded; the entry heard from longest ago makes room, unless flows
- * still use it: a flow holds on to its Neighbour object, so a guest that moves takes its flows along.
+ * Learned from ARP and from the packets guests send. A flow holds on to its Neighbour object, so a guest that moves to
+ * another port takes its flows along. Bounded per port: a VM that makes addresses up pushes out only its own. An entry that
+ * left the table has no port, so that nobody writes to a VM that is gone.
  */
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Port } from '../link/port.ts';
 
 /** One guest address. */
 export class Neighbour {
-  /** Null while unresolved, or after the VM left. */
+  /** Null after the VM left, or once the entry has made room. */
   port: Port | null = null;
   macHi = 0;
   macLo = 0;
+  /** Heard from since the table last looked for room. */
+  heard = true;
   readonly w0: number;
   readonly w1: number;
   readonly w2: number;
@@ -26,8 +29,8 @@ export class Neighbour {
   }
 }
 
-/** Addresses remembered. */
-export const NEIGHBOUR_LIMIT = 4096;
+/** Addresses remembered of one port. */
+export const NEIGHBOUR_LIMIT = 1024;
 /** Addresses being resolved, and callers waiting for one of them. */
 const RESOLVING_LIMIT = 256;
 const WAITING_LIMIT = 1024;
@@ -51,8 +54,10 @@ class Resolution {
 }
 
 export class NeighbourTable {
-  /** By the last word of the address; entries that share it stand in one list. In the order of last learning. */
+  /** By the last word of the address; entries that share it stand in one list. */
   readonly #entries: Map<number, Neighbour[]> = new Map();
+  /** Each port's entries, in the order in which they are looked at for room. */
+  readonly #ofPort: Map<Port, Set<Neighbour>> = new Map();
   #size = 0;
   readonly #resolving: Map<string, Resolution> = new Map();
   readonly #timers: TimerWheel;
@@ -79,19 +84,18 @@ export class NeighbourTable {
 
   /** The address was heard of from this MAC on this port. */
   learn(w0: number, w1: number, w2: number, w3: number, port: Port, macHi: number, macLo: number): Neighbour {
-    const entry = this.lookup(w0, w1, w2, w3) ?? this.#add(new Neighbour(w0, w1, w2, w3));
-    const fresh = entry.port === null;
-    entry.port = port;
+    const entry = this.lookup(w0, w1, w2, w3) ?? new Neighbour(w0, w1, w2, w3);
     entry.macHi = macHi;
     entry.macLo = macLo;
-    if (fresh && this.#resolving.size > 0) this.#finish(entry);
+    entry.heard = true;
+    if (entry.port !== port) this.#place(entry, port);
     return entry;
   }
 
   /** Calls `done` with the neighbour, or with null when nobody answers. At once when it is known. */
   resolve(w0: number, w1: number, w2: number, w3: number, done: Resolved): void {
     const known = this.lookup(w0, w1, w2, w3);
-    if (known !== null && known.port !== null) return done(known);
+    if (known !== null) return done(known);
     const key = `${w0},${w1},${w2},${w3}`;
     let resolution = this.#resolving.get(key);
     if (resolution === undefined) {
@@ -109,7 +113,10 @@ export class NeighbourTable {
 
   /** The port's VM is gone. */
   forgetPort(port: Port): void {
-    for (const list of this.#entries.values()) for (const entry of list) if (entry.port === port) entry.port = null;
+    const entries = this.#ofPort.get(port);
+    if (entries === undefined) return;
+    for (const entry of entries) this.#remove(entry, entries);
+    this.#ofPort.delete(port);
   }
 
   #retry(key: string, w0: number, w1: number, w2: number, w3: number): void {
@@ -132,20 +139,45 @@ export class NeighbourTable {
     for (const done of resolution.waiting) done(entry);
   }
 
-  #add(entry: Neighbour): Neighbour {
-    if (this.#size >= NEIGHBOUR_LIMIT) this.#evict();
+  /** An entry that is new, or has moved here from another port. */
+  #place(entry: Neighbour, port: Port): void {
+    let entries = this.#ofPort.get(port);
+    if (entries === undefined) {
+      entries = new Set();
+      this.#ofPort.set(port, entries);
+    }
+    if (entries.size >= NEIGHBOUR_LIMIT) this.#makeRoom(entries);
+    const before = entry.port;
+    entry.port = port;
+    entries.add(entry);
+    if (before === null) this.#add(entry);
+    else this.#ofPort.get(before)!.delete(entry);
+  }
+
+  #add(entry: Neighbour): void {
     this.#size++;
     const list = this.#entries.get(entry.w3);
     if (list) list.push(entry);
     else this.#entries.set(entry.w3, [entry]);
-    return entry;
+    if (this.#resolving.size > 0) this.#finish(entry);
   }
 
-  #evict(): void {
-    const [first] = this.#entries;
-    const [w3, list] = first!;
-    list.shift();
-    if (list.length === 0) this.#entries.delete(w3);
+  /** Second chance: who was heard from since it was last looked at goes to the end once. */
+  #makeRoom(entries: Set<Neighbour>): void {
+    for (const entry of entries) {
+      if (!entry.heard) return this.#remove(entry, entries);
+      entry.heard = false;
+      entries.delete(entry);
+      entries.add(entry);
+    }
+  }
+
+  #remove(entry: Neighbour, entries: Set<Neighbour>): void {
+    entries.delete(entry);
+    entry.port = null;
     this.#size--;
+    const list = this.#entries.get(entry.w3)!;
+    if (list.length === 1) this.#entries.delete(entry.w3);
+    else list.splice(list.indexOf(entry), 1);
   }
 }

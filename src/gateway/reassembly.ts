@@ -2,14 +2,16 @@
  * Puts IPv4 fragments together (RFC 791 §3.2, RFC 815), in bounded memory and without trusting anything.
  *
  * Ranges that overlap end the datagram (RFC 5722 §4 for IPv6; the same attacks exist for IPv4, RFC 1858, RFC 3128); an exact
- * duplicate is ignored. A first fragment that does not hold the transport's ports ends it too.
+ * duplicate is ignored. A first fragment that does not hold the transport's ports ends it too. Fragments meet only fragments
+ * of the same VM, and the VM that holds the most datagrams loses its oldest first: none can spoil or crowd out another's.
  */
 import type { Arena } from '../runtime/arena.ts';
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
+import type { Port } from '../link/port.ts';
 import * as ipv4 from '../packet/ipv4.ts';
 import type { InboundPacket } from './packet.ts';
 
-/** Datagrams put together at once; the oldest makes room. */
+/** Datagrams put together at once; beyond, one makes room. */
 export const REASSEMBLY_LIMIT = 64;
 /** Milliseconds from the first fragment to the last (contract §8.2). */
 const TIMEOUT = 30_000;
@@ -20,10 +22,11 @@ const MAXIMUM = 65_535;
 const FIRST_MINIMUM = 16;
 
 class Datagram {
+  readonly port: Port;
   readonly source: number;
   readonly destination: number;
   readonly key: number;
-  /** Region of HEADER + 64 KiB: the IP header space, then the payload at its offsets. */
+  /** Region of 64 KiB: room for the IP header, then the payload at its offsets. */
   readonly at: number;
   readonly timer: Timer;
   readonly starts: number[] = [];
@@ -34,9 +37,10 @@ class Datagram {
   /** Marked bad: its fragments are swallowed until it times out, so that a late one does not start a new datagram. */
   poisoned = false;
 
-  constructor(source: number, destination: number, key: number, at: number, expire: (datagram: Datagram) => void) {
-    this.source = source;
-    this.destination = destination;
+  constructor(packet: InboundPacket, key: number, at: number, expire: (datagram: Datagram) => void) {
+    this.port = packet.port;
+    this.source = packet.source3;
+    this.destination = packet.destination3;
     this.key = key;
     this.at = at;
     this.timer = new Timer(() => expire(this));
@@ -48,17 +52,26 @@ export class ReassemblyCounters {
   timedOut = 0;
   overlapping = 0;
   malformed = 0;
+  duplicate = 0;
+  /** Fragments of a datagram that was spoiled before. */
+  swallowed = 0;
   evicted = 0;
   noMemory = 0;
 }
 
-const REGION = 65_536 + 4096;
+/** The largest packet, header included, ends one byte before. */
+const REGION = 65_536;
 
 export class Reassembly {
   readonly counters: ReassemblyCounters = new ReassemblyCounters();
   readonly #arena: Arena;
   readonly #timers: TimerWheel;
+  /** Oldest first. */
   readonly #datagrams: Set<Datagram> = new Set();
+  /** How many of them each port has. */
+  readonly #held: Map<Port, number> = new Map();
+  /** The region of the packet handed on last; -1 for none. */
+  #handedOn = -1;
 
   constructor(arena: Arena, timers: TimerWheel) {
     this.#arena = arena;
@@ -71,10 +84,11 @@ export class Reassembly {
 
   /**
    * Takes the fragment in `packet`. True when it completed its datagram: `packet` then describes the whole, in memory
-   * that is reused by the next fragments.
+   * that is valid until the next fragment.
    */
   take(packet: InboundPacket): boolean {
     const { bytes } = packet;
+    this.#giveBack();
     const word = ipv4.fragment(bytes, packet.header);
     const start = (word & ipv4.OFFSET_MASK) * 8;
     const length = packet.end - packet.payload;
@@ -92,7 +106,12 @@ export class Reassembly {
       return false;
     }
     const into = datagram ?? this.#create(packet);
-    if (into === null || into.poisoned || !this.#place(into, packet, start, length, last)) return false;
+    if (into === null) return false;
+    if (into.poisoned) {
+      this.counters.swallowed++;
+      return false;
+    }
+    if (!this.#place(into, packet, start, length, last)) return false;
     if (into.received !== into.total) return false;
     this.#complete(into, packet);
     return true;
@@ -105,36 +124,53 @@ export class Reassembly {
   #find(packet: InboundPacket): Datagram | null {
     const key = this.#key(packet);
     for (const datagram of this.#datagrams) {
-      if (datagram.key === key && datagram.source === packet.source3 && datagram.destination === packet.destination3) return datagram;
+      if (datagram.key !== key || datagram.port !== packet.port) continue;
+      if (datagram.source === packet.source3 && datagram.destination === packet.destination3) return datagram;
     }
     return null;
   }
 
   #create(packet: InboundPacket): Datagram | null {
     if (this.#datagrams.size >= REASSEMBLY_LIMIT) {
-      const [oldest] = this.#datagrams;
       this.counters.evicted++;
-      this.#drop(oldest!);
+      this.#discard(this.#victim());
     }
     const at = this.#arena.allocate(REGION);
     if (at < 0) {
       this.counters.noMemory++;
       return null;
     }
-    const datagram = new Datagram(packet.source3, packet.destination3, this.#key(packet), at, (late) => {
+    const datagram = new Datagram(packet, this.#key(packet), at, (late) => {
       this.counters.timedOut++;
-      this.#drop(late);
+      this.#discard(late);
     });
     this.#datagrams.add(datagram);
+    this.#held.set(packet.port, (this.#held.get(packet.port) ?? 0) + 1);
     this.#timers.arm(datagram.timer, TIMEOUT);
     return datagram;
+  }
+
+  /** The oldest of the port that has the most. */
+  #victim(): Datagram {
+    let greedy: Port | null = null;
+    let most = 0;
+    for (const [port, count] of this.#held) {
+      if (count <= most) continue;
+      greedy = port;
+      most = count;
+    }
+    for (const datagram of this.#datagrams) if (datagram.port === greedy) return datagram;
+    throw new Error('no datagram is being put together');
   }
 
   /** False when the fragment is ignored or has spoiled the datagram. */
   #place(datagram: Datagram, packet: InboundPacket, start: number, length: number, last: boolean): boolean {
     const end = start + length;
     for (let i = 0; i < datagram.starts.length; i++) {
-      if (datagram.starts[i] === start && datagram.ends[i] === end) return false;
+      if (datagram.starts[i] === start && datagram.ends[i] === end) {
+        this.counters.duplicate++;
+        return false;
+      }
       if (start < datagram.ends[i]! && datagram.starts[i]! < end) return this.#poison(datagram);
     }
     const beyond = datagram.total >= 0 && (end > datagram.total || last);
@@ -144,7 +180,7 @@ export class Reassembly {
     datagram.starts.push(start);
     datagram.ends.push(end);
     datagram.received += length;
-    this.#arena.bytes.set(packet.bytes.subarray(packet.payload, packet.end), datagram.at + ipv4.HEADER + start);
+    this.#arena.bytes.copyWithin(datagram.at + ipv4.HEADER + start, packet.payload, packet.end);
     return true;
   }
 
@@ -154,7 +190,6 @@ export class Reassembly {
     return false;
   }
 
-  /** The whole stands in the datagram's region, which is given back now and not handed out again before the batch ends. */
   #complete(datagram: Datagram, packet: InboundPacket): void {
     const header = datagram.at;
     const { bytes } = this.#arena;
@@ -166,12 +201,31 @@ export class Reassembly {
     packet.end = header + length;
     packet.reassembled = true;
     this.counters.reassembled++;
-    this.#drop(datagram);
+    this.#forget(datagram);
+    this.#handedOn = header;
   }
 
-  #drop(datagram: Datagram): void {
+  /** Not before the next fragment: whoever takes the packet may allocate memory while it reads it. */
+  #giveBack(): void {
+    if (this.#handedOn >= 0) this.#arena.free(this.#handedOn, REGION);
+    this.#handedOn = -1;
+  }
+
+  #discard(datagram: Datagram): void {
+    this.#forget(datagram);
+    this.#arena.free(datagram.at, REGION);
+  }
+
+  #forget(datagram: Datagram): void {
     this.#timers.cancel(datagram.timer);
     this.#datagrams.delete(datagram);
-    this.#arena.free(datagram.at, REGION);
+    const left = this.#held.get(datagram.port)! - 1;
+    if (left > 0) this.#held.set(datagram.port, left);
+    else this.#held.delete(datagram.port);
+  }
+
+  /** The port's VM is gone. */
+  forgetPort(port: Port): void {
+    for (const datagram of this.#datagrams) if (datagram.port === port) this.#discard(datagram);
   }
 }

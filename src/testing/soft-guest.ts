@@ -142,6 +142,7 @@ export class SoftGuest {
       mss: this.mtu - ipv4.HEADER - tcp.HEADER,
       scheduler: this.scheduler,
       send: (header, pieces) => this.#sendSegment(remote, header, pieces),
+      complain: (offence) => void this.errors.push(`TCP ${local}: ${offence}`),
     };
     const ports = { local, remote: remotePort, address: formatIpv4(remote) };
     const isn = Math.floor(this.scheduler.now() * 250) | 0;
@@ -272,9 +273,12 @@ export class SoftGuest {
     const remotePort = tcp.sourcePort(bytes, at);
     this.#options.read(bytes, at + tcp.HEADER, at + offset);
     const socket = this.#sockets.get(`${local},${from},${remotePort}`);
-    if (socket !== undefined) return socket.segment(bytes, at, at + offset, end, this.#options);
-    const accept = this.#listeners.get(local);
     const flags = tcp.flags(bytes, at);
+    if (socket !== undefined && !(socket.isLingering && flags & tcp.SYN)) {
+      return socket.segment(bytes, at, at + offset, end, this.#options);
+    }
+    socket?.forget();
+    const accept = this.#listeners.get(local);
     if (accept === undefined || (flags & (tcp.SYN | tcp.ACK | tcp.RST)) !== tcp.SYN) return this.#refuse(bytes, at, end, from);
     const opened: SoftSocket = this.#socket(local, from, remotePort, (error) => error ?? accept(opened));
     opened.acceptNow(bytes, at, this.#options);

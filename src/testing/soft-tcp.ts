@@ -2,7 +2,10 @@
  * TCP of the soft guest: a small engine of its own, so that it judges the product's and shares nothing with it.
  *
  * In-order receiving only (what comes out of order is dropped and asked for again), go-back-N on a timeout, no congestion
- * control: its wire is memory. Flow control, both half-closes, resets and window scaling are done properly.
+ * control: its wire is memory. Flow control, both half-closes, resets and window scaling are done properly. It is strict:
+ * a reset that isn't exactly in sequence does nothing, and data over the MSS or beyond the window is a complaint.
+ *
+ * A stream has finished when the peer has acknowledged its FIN. Who closes first lingers (TIME-WAIT), to repeat a lost last ACK.
  */
 import { Duplex } from 'node:stream';
 import { u16 } from '../packet/bytes.ts';
@@ -15,6 +18,8 @@ const RECEIVE_WINDOW = 4 << 20;
 const SEND_BUFFER = 4 << 20;
 const TIMEOUT = 300;
 const ATTEMPTS = 8;
+/** TIME-WAIT, in milliseconds: two repetitions of the peer's FIN. */
+const LINGER = 1000;
 
 /** How a connection sends: the payload's pieces are copied into one packet. */
 export interface SegmentOutput {
@@ -22,9 +27,11 @@ export interface SegmentOutput {
   readonly scheduler: Scheduler;
   /** False when the wire is full. */
   send(header: Uint8Array, pieces: readonly Uint8Array[]): boolean;
+  /** The peer broke a rule. */
+  complain(offence: string): void;
 }
 
-type State = 'syn-sent' | 'syn-received' | 'established' | 'closed';
+type State = 'syn-sent' | 'syn-received' | 'established' | 'time-wait' | 'closed';
 
 export class SoftSocket extends Duplex {
   readonly localPort: number;
@@ -37,6 +44,8 @@ export class SoftSocket extends Duplex {
   // Sending: bytes from #una on wait in #queue until they are acknowledged.
   #una: number;
   #next: number;
+  /** Behind the last byte ever sent: #next goes back when a timer expires. */
+  #highest: number;
   #window = 0;
   #sendScale = 0;
   #mss = 536;
@@ -44,6 +53,7 @@ export class SoftSocket extends Duplex {
   #queued = 0;
   #finQueued = false;
   #finAcked = false;
+  #finished: (() => void) | null = null;
   #accepted: (() => void)[] = [];
   #cancelTimer: (() => void) | null = null;
   #attempts = 0;
@@ -52,6 +62,9 @@ export class SoftSocket extends Duplex {
   #receiveScale = 0;
   #finReceived = false;
   #lastWindow = 0;
+  /** Behind the last byte the peer was ever allowed to send. */
+  #edge = 0;
+  #closedFirst = false;
   #ackDue = false;
 
   constructor(
@@ -68,6 +81,7 @@ export class SoftSocket extends Duplex {
     this.remoteAddress = ports.address;
     this.#una = isn;
     this.#next = isn;
+    this.#highest = isn;
     this.#opened = opened;
     this.#gone = gone;
     this.#state = 'syn-sent';
@@ -76,7 +90,7 @@ export class SoftSocket extends Duplex {
   /** Active open. */
   connectNow(): void {
     this.#receiveScale = SCALE;
-    this.#next = (this.#una + 1) | 0;
+    this.#next = this.#highest = (this.#una + 1) | 0;
     this.#sendSyn();
   }
 
@@ -84,7 +98,7 @@ export class SoftSocket extends Duplex {
   acceptNow(bytes: Uint8Array, at: number, options: TcpOptions): void {
     this.#state = 'syn-received';
     this.#takeSyn(bytes, at, options);
-    this.#next = (this.#una + 1) | 0;
+    this.#next = this.#highest = (this.#una + 1) | 0;
     this.#sendSyn();
   }
 
@@ -101,6 +115,7 @@ export class SoftSocket extends Duplex {
 
   #takeSyn(bytes: Uint8Array, at: number, options: TcpOptions): void {
     this.#expected = (tcp.sequence(bytes, at) + 1) | 0;
+    this.#edge = (this.#expected + 0xffff) | 0;
     this.#window = tcp.window(bytes, at);
     this.#mss = Math.min(options.mss || 536, this.#output.mss);
     this.#sendScale = Math.max(options.windowScale, 0);
@@ -110,7 +125,7 @@ export class SoftSocket extends Duplex {
   /** A segment of this connection: header at `at`, payload between `data` and `end`. */
   segment(bytes: Uint8Array, at: number, data: number, end: number, options: TcpOptions): void {
     const flags = tcp.flags(bytes, at);
-    if (flags & tcp.RST) return this.#fail('ECONNRESET');
+    if (flags & tcp.RST) return this.#takeReset(bytes, at, flags);
     if (this.#state === 'syn-sent') {
       if ((flags & (tcp.SYN | tcp.ACK)) !== (tcp.SYN | tcp.ACK) || tcp.acknowledgment(bytes, at) !== this.#next) return;
       this.#takeSyn(bytes, at, options);
@@ -120,11 +135,25 @@ export class SoftSocket extends Duplex {
     }
     if (flags & tcp.SYN) return this.#state === 'syn-received' ? this.#sendSyn() : this.#sendAck();
     if (flags & tcp.ACK) this.#takeAck(bytes, at);
+    if (this.#state === 'time-wait' && flags & tcp.FIN) return this.#sendAck();
     if (this.#state !== 'established') return;
     this.#takeData(bytes, at, data, end, flags);
     this.#pump();
     if (this.#ackDue) this.#sendAck();
     this.#maybeGone();
+  }
+
+  /** RFC 9293 §3.10.7.3 and §3.10.7.4 (RFC 5961): anything but the exact number may be forged. */
+  #takeReset(bytes: Uint8Array, at: number, flags: number): void {
+    if (this.#state === 'syn-sent') {
+      const isOurs = (flags & tcp.ACK) !== 0 && tcp.acknowledgment(bytes, at) === this.#next;
+      if (isOurs) this.#fail('ECONNREFUSED');
+      else this.#output.complain('RST that does not acknowledge the SYN');
+    } else if (tcp.sequence(bytes, at) === this.#expected) this.#fail('ECONNRESET');
+    else {
+      this.#output.complain(`RST ${(tcp.sequence(bytes, at) - this.#expected) | 0} bytes off`);
+      this.#sendAck();
+    }
   }
 
   #establish(): void {
@@ -142,17 +171,22 @@ export class SoftSocket extends Duplex {
       this.#establish();
     }
     let advance = (ack - this.#una) | 0;
-    if (advance < 0 || ((ack - this.#next) | 0) > 0) return;
+    if (((ack - this.#highest) | 0) > 0) return this.#output.complain('ACK of what was never sent');
+    if (advance < 0) return;
     this.#window = tcp.window(bytes, at) << this.#sendScale;
+    // A peer that answers probes of its closed window is alive (RFC 9293 §3.8.6.1).
+    if (advance > 0 || this.#window === 0) this.#attempts = 0;
     if (advance === 0) return;
     this.#una = ack;
-    this.#attempts = 0;
+    if (((ack - this.#next) | 0) > 0) this.#next = ack;
     if (advance > this.#queued) {
       this.#finAcked = true;
+      this.#closedFirst = !this.#finReceived;
       advance--;
     }
     this.#drop(advance);
     this.#disarm();
+    if (this.#finAcked) this.#finish();
     if (this.#una !== this.#next) this.#arm();
   }
 
@@ -175,6 +209,11 @@ export class SoftSocket extends Duplex {
   #takeData(bytes: Uint8Array, at: number, data: number, end: number, flags: number): void {
     if (data === end && !(flags & tcp.FIN)) return;
     this.#ackDue = true;
+    if (end - data > this.#output.mss) this.#output.complain(`${end - data} bytes in a segment, ${this.#output.mss} allowed`);
+    const beyond = (tcp.sequence(bytes, at) + end - data - this.#edge) | 0;
+    // One byte beyond is a probe of a closed window; it finds no room either.
+    if (beyond > 1) this.#output.complain(`${beyond} bytes beyond the window`);
+    if (beyond > 0) return;
     const known = (this.#expected - tcp.sequence(bytes, at)) | 0;
     if (known < 0 || this.#finReceived) return;
     if (known < end - data) {
@@ -198,19 +237,42 @@ export class SoftSocket extends Duplex {
 
   override _final(done: () => void): void {
     this.#finQueued = true;
+    this.#finished = done;
     this.#pump();
-    done();
   }
 
-  override _read(): void {
+  #finish(): void {
+    this.#finished?.();
+    this.#finished = null;
+  }
+
+  override _read(): void {}
+
+  // Not in _read: the stream calls that before it takes the bytes out, and then not again until more arrive.
+  // oxlint-disable-next-line typescript/no-explicit-any -- the type of Node's own method
+  override read(size?: number): any {
+    const chunk: unknown = super.read(size);
     // The window was nearly closed and has opened: the peer must hear of it (RFC 9293 §3.8.6.2.2).
     if (this.#state === 'established' && this.#lastWindow < RECEIVE_WINDOW / 4 && this.#room > RECEIVE_WINDOW / 2) this.#sendAck();
+    return chunk;
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    if (this.#state !== 'closed' && !(this.#finReceived && this.#finQueued)) this.#sendReset();
-    this.#close();
+    if (this.#state !== 'time-wait') {
+      if (this.#state !== 'closed' && !(this.#finReceived && this.#finAcked)) this.#sendReset();
+      this.#close();
+    }
     done(error);
+  }
+
+  /** Both sides are done; only a repeated FIN is still answered. */
+  get isLingering(): boolean {
+    return this.#state === 'time-wait';
+  }
+
+  /** A new connection takes the place of this lingering one. */
+  forget(): void {
+    this.#close();
   }
 
   /** The wire has room again. */
@@ -226,15 +288,24 @@ export class SoftSocket extends Duplex {
       const left = this.#queued - inFlight;
       const size = Math.min(left, this.#mss, this.#window - inFlight);
       const fin = this.#finQueued && left === Math.max(size, 0) && inFlight <= this.#queued;
-      if (size <= 0 && !(fin && left === 0)) return;
+      if (size <= 0 && !(fin && left === 0)) {
+        // The window is closed and nothing is under way: the timer probes it, for its opening may get lost.
+        if (left > 0 && inFlight === 0 && this.#cancelTimer === null) this.#arm();
+        return;
+      }
       const length = Math.max(size, 0);
       const flags = tcp.ACK | (length === left ? tcp.PSH : 0) | (fin ? tcp.FIN : 0);
       if (!this.#output.send(this.#header(this.#next, flags), this.#slice(inFlight, length))) return;
       this.#ackDue = false;
-      this.#next = (this.#next + length + (fin ? 1 : 0)) | 0;
+      this.#advance(length + (fin ? 1 : 0));
       if (this.#cancelTimer === null) this.#arm();
       if (fin) return;
     }
+  }
+
+  #advance(count: number): void {
+    this.#next = (this.#next + count) | 0;
+    if (((this.#next - this.#highest) | 0) > 0) this.#highest = this.#next;
   }
 
   #slice(from: number, length: number): Buffer[] {
@@ -261,6 +332,8 @@ export class SoftSocket extends Duplex {
     const header = new Uint8Array(tcp.HEADER);
     this.#lastWindow = this.#room;
     const window = Math.min(this.#lastWindow >>> this.#receiveScale, 0xffff);
+    const edge = (this.#expected + (window << this.#receiveScale)) | 0;
+    if (((edge - this.#edge) | 0) > 0) this.#edge = edge;
     tcp.write(header, 0, this.localPort, this.remotePort, seq, this.#expected, tcp.HEADER, flags, window);
     return header;
   }
@@ -292,7 +365,7 @@ export class SoftSocket extends Duplex {
     this.#next = this.#una;
     if (this.#window === 0 && this.#queued > 0) {
       this.#output.send(this.#header(this.#next, tcp.ACK), this.#slice(0, 1));
-      this.#next = (this.#next + 1) | 0;
+      this.#advance(1);
       return this.#arm();
     }
     this.#pump();
@@ -307,7 +380,10 @@ export class SoftSocket extends Duplex {
   }
 
   #maybeGone(): void {
-    if (this.#finReceived && this.#finAcked) this.#close();
+    if (!this.#finReceived || !this.#finAcked) return;
+    if (!this.#closedFirst) return this.#close();
+    this.#state = 'time-wait';
+    this.#cancelTimer = this.#output.scheduler.after(LINGER, () => this.#close());
   }
 
   #close(): void {

@@ -57,10 +57,10 @@ export class GatewayBench {
   }
 
   /** A frame from the guest, its surroundings poisoned. */
-  input(frame: Uint8Array): void {
+  input(frame: Uint8Array, port: FakePort = this.port): void {
     this.arena.bytes.fill(0xa5, this.#at, this.#at + frame.length + 200);
     this.arena.bytes.set(frame, this.#at + 100);
-    this.gateway.input(this.port, this.#at + 100, frame.length);
+    this.gateway.input(port, this.#at + 100, frame.length);
     this.gateway.endOfBatch();
   }
 

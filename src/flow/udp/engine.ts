@@ -6,25 +6,27 @@
  * A conversation lives as long as it looks like needing: seconds for a question and its answer, minutes for talk.
  */
 import { IpAddress, MAPPED } from '../../packet/address.ts';
-import { finish, pseudoIpv4, type Sum } from '../../packet/checksum.ts';
-import * as ethernet from '../../packet/ethernet.ts';
+import type { Sum } from '../../packet/checksum.ts';
 import * as icmp from '../../packet/icmpv4.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
 import * as udp from '../../packet/udp.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
 import type { TimerWheel } from '../../runtime/timer-wheel.ts';
+import type { IcmpReport } from '../../gateway/icmp-input.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
-import { InboundPacket, type Transport } from '../../gateway/packet.ts';
+import type { InboundPacket, Transport } from '../../gateway/packet.ts';
 import { type DatagramEndpoint, type HostNetwork, Spans } from '../../host/endpoint.ts';
-import { EACCES, EAGAIN, ECONNREFUSED, EHOSTUNREACH, EMFILE, ENETUNREACH, ENFILE, ENOBUFS, EPERM } from '../../host/errno.ts';
+import { EACCES, EAGAIN, ECONNREFUSED, EHOSTUNREACH, EMFILE, EMSGSIZE, ENETUNREACH, ENFILE, ENOBUFS, EPERM } from '../../host/errno.ts';
 import type { Port } from '../../link/port.ts';
 import { BatchChain } from '../batch-chain.ts';
 import { FlowTable } from '../flow-table.ts';
 import type { DatagramService, Listener } from '../listener.ts';
 import type { FlowPolicy } from '../policy.ts';
-import { UdpFlow, type UdpFlowOwner } from './flow.ts';
-import { type ServiceGateway, UDP_HEADERS, UdpServices } from './services.ts';
+import { Delivery, type DeliveryGateway } from './delivery.ts';
+import { LARGEST, UdpFlow, type UdpFlowOwner } from './flow.ts';
+import { UdpServices } from './services.ts';
+import { TALK, UseOrder } from './use-order.ts';
 
 /** Datagrams of one batch. */
 const CHAIN_LIMIT = 16_384;
@@ -32,6 +34,10 @@ const CHAIN_LIMIT = 16_384;
 const SLOTS = 32;
 const CALLS_PER_PUMP = 4;
 const SLOT_SIZE = 65_536;
+/** Bytes of a guest's port that one call may fill: large datagrams are taken a few at a time, the others wait in the socket. */
+const ROOM_PER_CALL = 4 * SLOT_SIZE;
+/** Sends in a row that a host may refuse before the rest of a batch is given up. */
+const REFUSALS = 3;
 
 /** Milliseconds of silence: after the answer of a resolver, of a one-shot exchange, of one-way traffic, of talk (RFC 4787 REQ-5). */
 const TIMEOUT_ANSWERED_DNS = 2000;
@@ -40,10 +46,7 @@ const TIMEOUT_ONE_WAY = 30_000;
 const TIMEOUT_TALK = 120_000;
 const DNS = 53;
 
-export interface UdpGateway extends ServiceGateway {
-  readonly macHi: number;
-  readonly macLo: number;
-  readonly mtu: number;
+export interface UdpGateway extends DeliveryGateway {
   isLocal(word: number): boolean;
   readonly icmp: { unreachable(packet: InboundPacket, code: number): void };
 }
@@ -56,7 +59,7 @@ export interface UdpOptions {
   readonly random: Random;
   readonly host: HostNetwork;
   readonly policy: FlowPolicy;
-  /** Conversations at once; beyond, the one that is quiet longest makes room. */
+  /** Conversations at once; beyond, one makes room (see use-order.ts). */
   readonly maxFlows?: number;
 }
 
@@ -67,6 +70,8 @@ export class UdpCounters {
   datagramsOut = 0;
   opened = 0;
   timedOut = 0;
+  /** The guest answered with port unreachable. */
+  closedByGuest = 0;
   evicted = 0;
   blocked = 0;
   toServices = 0;
@@ -76,6 +81,7 @@ export class UdpCounters {
   dropPort = 0;
   dropHostBusy = 0;
   dropHostError = 0;
+  dropTooLarge = 0;
   dropNoRoom = 0;
   hostExhausted = 0;
 }
@@ -84,7 +90,6 @@ export class UdpEngine implements Transport, UdpFlowOwner {
   readonly counters: UdpCounters = new UdpCounters();
   readonly services: UdpServices;
   readonly #options: UdpOptions;
-  readonly #bytes: Uint8Array;
   readonly #wake: () => void;
   readonly #table: FlowTable<UdpFlow>;
   readonly #maxFlows: number;
@@ -96,22 +101,19 @@ export class UdpEngine implements Transport, UdpFlowOwner {
   #queueCount = 0;
   #pumping: UdpFlow[] = [];
   readonly #blocked: Set<UdpFlow> = new Set();
-  /** In order of last use, for eviction. */
-  readonly #quiet: Set<UdpFlow> = new Set();
+  readonly #order: UseOrder = new UseOrder();
   readonly #lengths: Int32Array = new Int32Array(SLOTS);
   readonly #receive: number;
-  readonly #scratch: number;
-  readonly #quoted: InboundPacket = new InboundPacket();
+  readonly #delivery: Delivery;
 
   constructor(options: UdpOptions, wake: () => void) {
     this.#options = options;
-    this.#bytes = options.arena.bytes;
     this.#wake = wake;
     this.#maxFlows = options.maxFlows ?? DEFAULT_UDP_FLOWS;
     this.#table = new FlowTable(this.#maxFlows, options.random);
     this.services = new UdpServices(options.arena, options.sum, options.gateway);
     this.#receive = options.arena.allocate(SLOTS * SLOT_SIZE);
-    this.#scratch = options.arena.allocate(4096);
+    this.#delivery = new Delivery(options.arena, options.sum, options.gateway);
   }
 
   get size(): number {
@@ -188,7 +190,6 @@ export class UdpEngine implements Transport, UdpFlowOwner {
       gateway.icmp.unreachable(packet, icmp.CODE_PORT);
       return null;
     }
-    if (this.#table.full) this.#evict();
     const flow = new UdpFlow(this, packet.neighbour, guestPort, [0, 0, MAPPED, destination], remotePort);
     const endpoint = this.#dial(host, target, remotePort, guestPort, flow);
     if (typeof endpoint === 'number') {
@@ -196,12 +197,14 @@ export class UdpEngine implements Transport, UdpFlowOwner {
       return null;
     }
     flow.endpoint = endpoint;
+    // Only now: a destination that can't be dialled costs nobody his conversation.
+    if (this.#table.full) this.#evict();
     this.#adopt(flow);
     this.counters.opened++;
     return flow;
   }
 
-  /** A host without descriptors gets one back from the conversation that is quiet longest. */
+  /** A host without descriptors gets one back from a conversation. */
   #dial(host: HostNetwork, target: number, port: number, localPort: number, flow: UdpFlow): DatagramEndpoint | number {
     const address = new IpAddress(0, 0, MAPPED, target);
     const endpoint = host.openDatagram(address, port, localPort, flow);
@@ -213,20 +216,21 @@ export class UdpEngine implements Transport, UdpFlowOwner {
 
   #adopt(flow: UdpFlow): void {
     this.#table.add(flow);
-    this.#quiet.add(flow);
+    this.#order.touch(flow, this.#options.timers.now);
     this.#options.timers.arm(flow.timer, TIMEOUT_ONE_SHOT);
   }
 
   #evict(): boolean {
-    const [oldest] = this.#quiet;
-    if (oldest === undefined) return false;
+    const leaving = this.#order.first();
+    if (leaving === undefined) return false;
     this.counters.evicted++;
-    this.#remove(oldest);
+    if (leaving.chainHead >= 0) this.#sendChain(leaving);
+    this.#remove(leaving);
     return true;
   }
 
-  /** Tells the guest why its datagram went nowhere. */
-  #failed(packet: InboundPacket, errno: number): void {
+  /** Tells the guest why its datagram went nowhere. False when it is the host's own trouble, which is only counted. */
+  #failed(packet: InboundPacket, errno: number): boolean {
     const { icmp: errors } = this.#options.gateway;
     if (errno === ECONNREFUSED) {
       this.counters.refused++;
@@ -237,11 +241,12 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     } else if (errno === EACCES || errno === EPERM) {
       this.counters.unreachable++;
       errors.unreachable(packet, icmp.CODE_PROHIBITED);
-    } else if (errno === EAGAIN || errno === ENOBUFS) {
-      this.counters.dropHostBusy++;
     } else {
-      this.counters.dropHostError++;
+      if (errno === EAGAIN || errno === ENOBUFS) this.counters.dropHostBusy++;
+      else this.counters.dropHostError++;
+      return false;
     }
+    return true;
   }
 
   /** The memory of this batch is about to be reused: send each flow's run. */
@@ -266,26 +271,43 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     this.#touchTimer(flow);
   }
 
+  /** A send that takes only some of the datagrams has met an error; the next one says which, unless it was about an earlier datagram. */
   #send(flow: UdpFlow): void {
     const spans = this.#spans;
-    let sent = flow.endpoint.send(spans);
-    // A refusal is about an earlier datagram; reporting it clears it, and this one may still go.
-    if (sent === -ECONNREFUSED) {
-      this.#failed(this.#quote(flow), ECONNREFUSED);
-      sent = flow.endpoint.send(spans);
+    let refusals = 0;
+    let told = false;
+    while (spans.count > 0) {
+      const sent = flow.endpoint.send(spans);
+      if (sent > 0) {
+        skip(spans, sent);
+        refusals = 0;
+      } else if (sent === -ECONNREFUSED && refusals++ < REFUSALS) {
+        // About an earlier datagram; reporting it clears it, and this one may still go.
+        if (!told) this.#failed(this.#delivery.quote(flow), ECONNREFUSED);
+        told = true;
+      } else if (sent === -EMSGSIZE) {
+        this.counters.dropTooLarge++;
+        skip(spans, 1);
+      } else {
+        this.#giveUp(flow, -sent);
+      }
     }
-    if (sent < 0) this.#failed(this.#quote(flow), -sent);
-    else if (sent < spans.count) this.counters.dropHostBusy += spans.count - sent;
   }
 
-  /** The conversation lives. Which one is quiet longest is kept to the second: a set is reordered per second, not per batch. */
+  /** What is left of the batch is dropped. */
+  #giveUp(flow: UdpFlow, errno: number): void {
+    const { count } = this.#spans;
+    this.#spans.count = 0;
+    if (errno === 0 || errno === EAGAIN || errno === ENOBUFS) this.counters.dropHostBusy += count;
+    else if (errno === ECONNREFUSED) this.counters.dropHostError += count;
+    else this.#failed(this.#delivery.quote(flow), errno);
+  }
+
+  /** The conversation lives. */
   #touchTimer(flow: UdpFlow): void {
     const { timers } = this.#options;
     timers.arm(flow.timer, timeout(flow));
-    if (timers.now - flow.ordered < 1000) return;
-    flow.ordered = timers.now;
-    this.#quiet.delete(flow);
-    this.#quiet.add(flow);
+    this.#order.touch(flow, timers.now);
   }
 
   /** UdpFlowOwner: the socket has something. */
@@ -313,7 +335,7 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     for (let i = 0; i < count; i++) {
       const flow = flows[i]!;
       flow.queued = false;
-      if (!flow.removed && !flow.blocked && this.#receiveFrom(flow)) this.ready(flow);
+      if (!flow.removed && !this.#waits(flow) && this.#receiveFrom(flow)) this.ready(flow);
     }
     return this.#queueCount > 0;
   }
@@ -323,95 +345,57 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     for (let call = 0; call < CALLS_PER_PUMP; call++) {
       const port = flow.neighbour.port;
       if (port === null) return false;
-      // Room for one large datagram and its headers in fragments, or for a batch of ordinary ones.
-      if (port.claim(SLOT_SIZE * 2) < 0) {
-        this.#block(flow);
+      const room = this.#delivery.room(flow.largest);
+      const count = Math.min(Math.max(Math.floor(ROOM_PER_CALL / room), 1), SLOTS);
+      if (port.claim(count * room) < 0) {
+        flow.blockedOn = port;
+        this.#blocked.add(flow);
         return false;
       }
-      const got = flow.endpoint.receive(this.#receive, SLOT_SIZE, SLOT_SIZE, SLOTS, this.#lengths);
+      const got = flow.endpoint.receive(this.#receive, LARGEST, SLOT_SIZE, count, this.#lengths);
       if (got === -EAGAIN) return false;
       if (got < 0) {
-        this.#failed(this.#quote(flow), -got);
+        if (!this.#failed(this.#delivery.quote(flow), -got)) return false;
         continue;
       }
-      for (let i = 0; i < got; i++) this.#deliver(flow, this.#receive + i * SLOT_SIZE, this.#lengths[i]!);
-      flow.received += got;
-      this.#touchTimer(flow);
-      if (got < SLOTS) return false;
+      this.#deliver(flow, got);
+      if (got < count) return false;
     }
     return true;
   }
 
-  #deliver(flow: UdpFlow, at: number, length: number): void {
-    const { gateway } = this.#options;
-    if (UDP_HEADERS - ethernet.HEADER + length > gateway.mtu) {
-      this.#deliverLarge(flow, at, length);
-      return;
+  #deliver(flow: UdpFlow, count: number): void {
+    let largest = 0;
+    for (let i = 0; i < count; i++) {
+      const length = this.#lengths[i]!;
+      if (length > largest) largest = length;
+      if (this.#delivery.deliver(flow, this.#receive + i * SLOT_SIZE, length)) this.counters.datagramsOut++;
+      else this.counters.dropNoRoom++;
     }
-    const to = flow.neighbour;
-    const port = to.port;
-    const claim = port === null ? -1 : port.claim(port.headroom + UDP_HEADERS + length);
-    if (claim < 0) {
-      this.counters.dropNoRoom++;
-      return;
-    }
-    const bytes = this.#bytes;
-    const frame = claim + port!.headroom;
-    bytes.copyWithin(frame + UDP_HEADERS, at, at + length);
-    ethernet.write(bytes, frame, to.macHi, to.macLo, gateway.macHi, gateway.macLo, ethernet.TYPE_IPV4);
-    const total = ipv4.HEADER + udp.HEADER + length;
-    ipv4.write(bytes, frame + ethernet.HEADER, total, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_UDP, flow.remote3, flow.guest3);
-    this.#writeUdp(flow, frame + ethernet.HEADER + ipv4.HEADER, length);
-    port!.commit(frame, UDP_HEADERS + length);
-    this.counters.datagramsOut++;
+    // Down slowly: what was large once may be so again.
+    flow.largest = Math.max(largest, flow.largest - (flow.largest >> 3));
+    flow.received += count;
+    this.#touchTimer(flow);
   }
 
-  #writeUdp(flow: UdpFlow, at: number, length: number): void {
-    const size = udp.HEADER + length;
-    udp.write(this.#bytes, at, flow.remotePort, flow.guestPort, size);
-    const total = this.#options.sum(at, size, pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, size));
-    udp.setChecksum(this.#bytes, at, finish(total));
+  /** The port has no room, and the guest has not moved to another. */
+  #waits(flow: UdpFlow): boolean {
+    if (flow.blockedOn === null) return false;
+    if (flow.blockedOn === flow.neighbour.port) return true;
+    this.#unblock(flow);
+    return false;
   }
 
-  /** In place: the UDP header goes in front of the payload, which is moved up once to make room. */
-  #deliverLarge(flow: UdpFlow, at: number, length: number): void {
-    this.#bytes.copyWithin(at + udp.HEADER, at, at + length);
-    this.#writeUdp(flow, at, length);
-    const { gateway } = this.#options;
-    if (gateway.sendIpv4(flow.neighbour, flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, at, udp.HEADER + length))
-      this.counters.datagramsOut++;
-    else this.counters.dropNoRoom++;
-  }
-
-  /** The guest's datagram as far as an ICMP error quotes it: IP header and ports. */
-  #quote(flow: UdpFlow): InboundPacket {
-    const bytes = this.#bytes;
-    const header = this.#scratch;
-    ipv4.write(bytes, header, ipv4.HEADER + udp.HEADER, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_UDP, flow.guest3, flow.remote3);
-    udp.write(bytes, header + ipv4.HEADER, flow.guestPort, flow.remotePort, udp.HEADER);
-    const packet = this.#quoted;
-    packet.bytes = bytes;
-    packet.neighbour = flow.neighbour;
-    packet.header = header;
-    packet.payload = header + ipv4.HEADER;
-    packet.end = packet.payload + udp.HEADER;
-    packet.protocol = ipv4.PROTOCOL_UDP;
-    packet.source3 = flow.guest3;
-    packet.destination3 = flow.remote3;
-    return packet;
-  }
-
-  #block(flow: UdpFlow): void {
-    flow.blocked = true;
-    this.#blocked.add(flow);
+  #unblock(flow: UdpFlow): void {
+    flow.blockedOn = null;
+    this.#blocked.delete(flow);
   }
 
   /** A guest's port has room again. */
   drained(port: Port): void {
     for (const flow of this.#blocked) {
-      if (flow.neighbour.port !== port) continue;
-      flow.blocked = false;
-      this.#blocked.delete(flow);
+      if (flow.blockedOn !== port) continue;
+      this.#unblock(flow);
       this.ready(flow);
     }
   }
@@ -419,6 +403,17 @@ export class UdpEngine implements Transport, UdpFlowOwner {
   /** A guest's port is gone. */
   detached(): void {
     for (const flow of [...this.#table]) if (flow.neighbour.port === null) this.#remove(flow);
+    for (const flow of this.#blocked) if (!this.#waits(flow)) this.ready(flow);
+  }
+
+  /** A guest's ICMP error: nobody has the port that a conversation's answers go to. */
+  report(report: IcmpReport): void {
+    if (report.protocol !== ipv4.PROTOCOL_UDP || report.type !== icmp.UNREACHABLE || report.code !== icmp.CODE_PORT) return;
+    const { destination, destinationPort, source, sourcePort } = report;
+    const flow = this.#table.find(0, 0, MAPPED, destination, destinationPort, 0, 0, MAPPED, source, sourcePort);
+    if (flow === null) return;
+    this.counters.closedByGuest++;
+    this.#remove(flow);
   }
 
   /**
@@ -442,7 +437,7 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     flow.removed = true;
     this.#options.timers.cancel(flow.timer);
     this.#table.remove(flow);
-    this.#quiet.delete(flow);
+    this.#order.delete(flow);
     this.#blocked.delete(flow);
     flow.endpoint.close();
   }
@@ -451,12 +446,19 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     for (const flow of [...this.#table]) this.#remove(flow);
     this.services.close();
     this.#options.arena.free(this.#receive, SLOTS * SLOT_SIZE);
-    this.#options.arena.free(this.#scratch, 4096);
+    this.#delivery.close();
   }
 }
 
 function timeout(flow: UdpFlow): number {
   if (flow.remotePort === DNS && flow.received > 0 && flow.received >= flow.sent) return TIMEOUT_ANSWERED_DNS;
   if (flow.sent <= 1 && flow.received <= 1) return TIMEOUT_ONE_SHOT;
-  return flow.received >= 2 ? TIMEOUT_TALK : TIMEOUT_ONE_WAY;
+  return flow.received >= TALK ? TIMEOUT_TALK : TIMEOUT_ONE_WAY;
+}
+
+/** The first `count` are done with. */
+function skip(spans: Spans, count: number): void {
+  spans.offset.copyWithin(0, count, spans.count);
+  spans.length.copyWithin(0, count, spans.count);
+  spans.count -= count;
 }

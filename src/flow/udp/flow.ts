@@ -2,7 +2,11 @@
 import type { DatagramEndpoint, EndpointHandler } from '../../host/endpoint.ts';
 import { Timer } from '../../runtime/timer-wheel.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
+import type { Port } from '../../link/port.ts';
 import type { FlowEntry } from '../flow-table.ts';
+
+/** Payload of the largest datagram there is over IPv4. */
+export const LARGEST: number = 65_535 - 20 - 8;
 
 export interface UdpFlowOwner {
   ready(flow: UdpFlow): void;
@@ -33,7 +37,10 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   chainHead = -1;
   chainTail = -1;
   queued = false;
-  blocked = false;
+  /** The port without room that the flow's answers wait for. */
+  blockedOn: Port | null = null;
+  /** Payload of about the largest datagram to be expected from the host: how many may be taken at once. */
+  largest = LARGEST;
   removed = false;
   readonly #owner: UdpFlowOwner;
 

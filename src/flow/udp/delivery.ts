@@ -1,0 +1,100 @@
+/** Writes what the guest gets to see of a conversation: answers as frames, and its own datagram as ICMP errors quote it. */
+import { finish, pseudoIpv4, type Sum } from '../../packet/checksum.ts';
+import * as ethernet from '../../packet/ethernet.ts';
+import * as ipv4 from '../../packet/ipv4.ts';
+import * as udp from '../../packet/udp.ts';
+import type { Arena } from '../../runtime/arena.ts';
+import { InboundPacket } from '../../gateway/packet.ts';
+import type { UdpFlow } from './flow.ts';
+import { type ServiceGateway, UDP_HEADERS } from './services.ts';
+
+const QUOTE = ipv4.HEADER + udp.HEADER;
+/** No link has more in front of a frame, with the frame's own headers. */
+const FRAGMENT_OVERHEAD = 64;
+
+export interface DeliveryGateway extends ServiceGateway {
+  readonly macHi: number;
+  readonly macLo: number;
+  readonly mtu: number;
+}
+
+export class Delivery {
+  readonly #bytes: Uint8Array;
+  readonly #sum: Sum;
+  readonly #gateway: DeliveryGateway;
+  readonly #arena: Arena;
+  readonly #scratch: number;
+  readonly #quoted: InboundPacket = new InboundPacket();
+
+  constructor(arena: Arena, sum: Sum, gateway: DeliveryGateway) {
+    this.#arena = arena;
+    this.#bytes = arena.bytes;
+    this.#sum = sum;
+    this.#gateway = gateway;
+    this.#scratch = arena.allocate(QUOTE);
+  }
+
+  /** At most how many bytes of a port a datagram of `length` payload bytes takes, in fragments where it must. */
+  room(length: number): number {
+    const size = udp.HEADER + length;
+    // A fragment carries a multiple of eight bytes.
+    const piece = Math.max(this.#gateway.mtu - ipv4.HEADER - 7, 8);
+    return size + Math.ceil(size / piece) * FRAGMENT_OVERHEAD;
+  }
+
+  /** The answer at `at`, with eight writable bytes behind it. False when the guest's port had no room. */
+  deliver(flow: UdpFlow, at: number, length: number): boolean {
+    const gateway = this.#gateway;
+    if (UDP_HEADERS - ethernet.HEADER + length > gateway.mtu) return this.#deliverLarge(flow, at, length);
+    const to = flow.neighbour;
+    const port = to.port;
+    if (port === null) return false;
+    const claim = port.claim(port.headroom + UDP_HEADERS + length);
+    if (claim < 0) return false;
+    const bytes = this.#bytes;
+    const frame = claim + port.headroom;
+    bytes.copyWithin(frame + UDP_HEADERS, at, at + length);
+    ethernet.write(bytes, frame, to.macHi, to.macLo, gateway.macHi, gateway.macLo, ethernet.TYPE_IPV4);
+    const total = ipv4.HEADER + udp.HEADER + length;
+    ipv4.write(bytes, frame + ethernet.HEADER, total, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_UDP, flow.remote3, flow.guest3);
+    this.#writeUdp(flow, frame + ethernet.HEADER + ipv4.HEADER, length);
+    port.commit(frame, UDP_HEADERS + length);
+    return true;
+  }
+
+  #writeUdp(flow: UdpFlow, at: number, length: number): void {
+    const size = udp.HEADER + length;
+    udp.write(this.#bytes, at, flow.remotePort, flow.guestPort, size);
+    const total = this.#sum(at, size, pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, size));
+    udp.setChecksum(this.#bytes, at, finish(total));
+  }
+
+  /** In place: the UDP header goes in front of the payload, which is moved up once to make room. */
+  #deliverLarge(flow: UdpFlow, at: number, length: number): boolean {
+    this.#bytes.copyWithin(at + udp.HEADER, at, at + length);
+    this.#writeUdp(flow, at, length);
+    return this.#gateway.sendIpv4(flow.neighbour, flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, at, udp.HEADER + length);
+  }
+
+  /** The guest's datagram as far as an ICMP error quotes it: IP header and ports. Reused by the next call. */
+  quote(flow: UdpFlow): InboundPacket {
+    const bytes = this.#bytes;
+    const header = this.#scratch;
+    ipv4.write(bytes, header, QUOTE, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_UDP, flow.guest3, flow.remote3);
+    udp.write(bytes, header + ipv4.HEADER, flow.guestPort, flow.remotePort, udp.HEADER);
+    const packet = this.#quoted;
+    packet.bytes = bytes;
+    packet.neighbour = flow.neighbour;
+    packet.header = header;
+    packet.payload = header + ipv4.HEADER;
+    packet.end = packet.payload + udp.HEADER;
+    packet.protocol = ipv4.PROTOCOL_UDP;
+    packet.source3 = flow.guest3;
+    packet.destination3 = flow.remote3;
+    return packet;
+  }
+
+  close(): void {
+    this.#arena.free(this.#scratch, QUOTE);
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * A test bench for the UDP engine: scripted exchanges on a manual clock, without sockets.
+ *
+ *     bench.send(to, port, data)       a datagram of the guest; the engine's batch and pump run
+ *     bench.answerWith(endpoint, …)    the host's peer answers; frames are in bench.port.take()
+ */
+import { FlowPolicy } from '../../../src/flow/policy.ts';
+import { UdpEngine, type UdpGateway } from '../../../src/flow/udp/engine.ts';
+import { Neighbour } from '../../../src/gateway/neighbour.ts';
+import { InboundPacket } from '../../../src/gateway/packet.ts';
+import type { DatagramEndpoint, EndpointHandler, HostNetwork, Spans } from '../../../src/host/endpoint.ts';
+import { MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { sum } from '../../../src/packet/checksum.ts';
+import * as ipv4 from '../../../src/packet/ipv4.ts';
+import * as udp from '../../../src/packet/udp.ts';
+import { Arena } from '../../../src/runtime/arena.ts';
+import { SeededRandom } from '../../../src/runtime/clock.ts';
+import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
+import { EAGAIN, ECONNREFUSED } from '../../../src/system/errno.ts';
+import { FakePort } from '../../fake-port.ts';
+
+export function address(text: string): number {
+  return parseIpv4(text)!;
+}
+
+export class FakeDatagram implements DatagramEndpoint {
+  handler: EndpointHandler;
+  readonly sent: Buffer[] = [];
+  calls = 0;
+  readonly incoming: Buffer[] = [];
+  refusals = 0;
+  /** What the next sends answer, first to last: datagrams taken, or a negative errno. Afterwards everything is taken. */
+  readonly script: number[] = [];
+  receiveError = 0;
+  /** The error stays. */
+  broken = false;
+  closed = false;
+  readonly arena: Arena;
+
+  constructor(arena: Arena, handler: EndpointHandler) {
+    this.arena = arena;
+    this.handler = handler;
+  }
+
+  send(spans: Spans): number {
+    this.calls++;
+    if (this.refusals > 0) {
+      this.refusals--;
+      return -ECONNREFUSED;
+    }
+    const taken = this.script.shift() ?? spans.count;
+    for (let i = 0; i < taken; i++)
+      this.sent.push(Buffer.from(this.arena.bytes.subarray(spans.offset[i]!, spans.offset[i]! + spans.length[i]!)));
+    return taken;
+  }
+
+  receive(at: number, size: number, stride: number, count: number, lengths: Int32Array): number {
+    if (this.receiveError !== 0) {
+      const error = this.receiveError;
+      if (!this.broken) this.receiveError = 0;
+      return -error;
+    }
+    const batch = this.incoming.splice(0, count);
+    batch.forEach((datagram, i) => {
+      this.arena.bytes.set(datagram.subarray(0, size), at + i * stride);
+      lengths[i] = Math.min(datagram.length, size);
+    });
+    return batch.length || -EAGAIN;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+export interface BenchOptions {
+  /** Instead of the fake host. */
+  host?: (arena: Arena) => HostNetwork;
+  /** Instead of keeping what goes to the fragmenter in `large`. */
+  sendIpv4?: (arena: Arena) => UdpGateway['sendIpv4'];
+}
+
+export class Bench {
+  readonly arena: Arena = new Arena(64 << 20);
+  readonly timers: TimerWheel = new TimerWheel(0);
+  readonly port: FakePort = new FakePort(this.arena);
+  readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, address('192.168.127.2'));
+  readonly endpoints: FakeDatagram[] = [];
+  readonly targets: string[] = [];
+  readonly unreachable: number[] = [];
+  readonly large: { destination: number; length: number; data: Buffer; macHi: number }[] = [];
+  readonly engine: UdpEngine;
+  answer = 0;
+  readonly #at: number = this.arena.allocate(1 << 20);
+  #offset = 0;
+
+  constructor(maxFlows = 8192, options: BenchOptions = {}) {
+    const { arena } = this;
+    this.neighbour.port = this.port;
+    const host = {
+      openDatagram: (target: { toString(): string }, port: number, local: number, handler: EndpointHandler): DatagramEndpoint | number => {
+        this.targets.push(`${target.toString()}:${port} from ${local}`);
+        if (this.answer < 0) return this.answer;
+        const endpoint = new FakeDatagram(arena, handler);
+        this.endpoints.push(endpoint);
+        return endpoint;
+      },
+    } as unknown as HostNetwork;
+    this.engine = new UdpEngine(
+      {
+        arena,
+        sum: (at, length, initial) => sum(arena.bytes, at, length, initial),
+        timers: this.timers,
+        random: new SeededRandom(5),
+        host: options.host?.(arena) ?? host,
+        policy: new FlowPolicy({ nat: new Map([[address('192.168.127.254'), address('127.0.0.1')]]), allowLinkLocal: false }),
+        maxFlows,
+        gateway: {
+          macHi: 0x5a94,
+          macLo: 0xefe40cdd | 0,
+          mtu: 1500,
+          address: address('192.168.127.1'),
+          isLocal: (word) => word === address('192.168.127.1'),
+          icmp: { unreachable: (_packet, code) => void this.unreachable.push(code) },
+          sendIpv4:
+            options.sendIpv4?.(arena) ??
+            ((to, _source, destination, _protocol, at, length) => {
+              this.large.push({ destination, length, data: Buffer.from(arena.bytes.subarray(at, at + length)), macHi: to.macHi });
+              return true;
+            }),
+        },
+      },
+      () => {},
+    );
+  }
+
+  /** A datagram of the guest within a batch; `length` overrides the UDP length field. */
+  input(to: string, port: number, data: string | Buffer, options: { from?: number; length?: number; source?: string } = {}): void {
+    const payload = Buffer.from(data);
+    const at = this.#at + this.#offset + ipv4.HEADER;
+    const { bytes } = this.arena;
+    udp.write(bytes, at, options.from ?? 5000, port, options.length ?? udp.HEADER + payload.length);
+    bytes.set(payload, at + udp.HEADER);
+    const packet = new InboundPacket();
+    packet.bytes = bytes;
+    packet.port = this.port;
+    packet.neighbour = this.neighbour;
+    packet.header = at - ipv4.HEADER;
+    packet.payload = at;
+    packet.end = at + udp.HEADER + payload.length;
+    packet.protocol = ipv4.PROTOCOL_UDP;
+    packet.source2 = packet.destination2 = MAPPED;
+    packet.source3 = address(options.source ?? '192.168.127.2');
+    packet.destination3 = address(to);
+    this.#offset += 64 + payload.length;
+    this.engine.input(packet);
+  }
+
+  round(): void {
+    this.engine.endOfBatch();
+    this.arena.bytes.fill(0xa5, this.#at, this.#at + this.#offset);
+    this.#offset = 0;
+    while (this.engine.pump());
+  }
+
+  send(to: string, port: number, data: string | Buffer, options: { from?: number } = {}): void {
+    this.input(to, port, data, options);
+    this.round();
+  }
+
+  answerWith(endpoint: FakeDatagram, ...datagrams: (string | Buffer)[]): void {
+    endpoint.incoming.push(...datagrams.map((data) => Buffer.from(data)));
+    endpoint.handler.onReady(1);
+    this.round();
+  }
+}
