@@ -153,8 +153,14 @@ export function addressOf(buffer: ArrayBuffer): number {
 
 /** Calls back whenever `fd` is readable, from Node's own loop. Keep the handle: when it is collected the calls end. */
 export function pollReadable(fd: number, ready: () => void): PollHandle {
-  return koffi.node.poll(fd, { readable: true }, ready);
+  return koffi.node.poll(fd, { readable: true }, () => {
+    // From Node 26 on promises and ticks are not run after a native poll's callback, but after an immediate they are.
+    setImmediate(nothing);
+    ready();
+  });
 }
+
+function nothing(): void {}
 
 let proven = false;
 
