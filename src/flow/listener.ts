@@ -1,10 +1,13 @@
 /** What a service sees of the virtual network: the interface behind `listen()` and the gateway's own DHCP, DNS and HTTP. */
 import type { Duplex } from 'node:stream';
 import type { IpAddress } from '../packet/address.ts';
+import type { Port } from '../link/port.ts';
 
 export interface Peer {
   readonly address: IpAddress;
   readonly port: number;
+  /** The link of the guest's VM: what one VM may have is counted by it. */
+  readonly vm: Port;
 }
 
 /** A guest has connected; the stream is open in both directions and ends independently (half-close). */

@@ -25,7 +25,10 @@ export class GatewayServices implements ServiceHost {
       const endpoint = new DuplexEndpoint(this.#arena, this.#handed);
       endpoint.handler = flow;
       flow.endpoint = endpoint;
-      const peer = { address: new IpAddress(flow.guest0, flow.guest1, flow.guest2, flow.guest3), port: flow.guestPort };
+      const address = new IpAddress(flow.guest0, flow.guest1, flow.guest2, flow.guest3);
+      const peer = { address, port: flow.guestPort, vm: flow.neighbour.port! };
+      // A guest may go before its handshake is complete, when the service does not know of the stream yet.
+      endpoint.duplex.on('error', () => {});
       flow.onEstablished = () => {
         service(endpoint.duplex, peer);
         this.#handed();

@@ -141,6 +141,10 @@ export class DuplexEndpoint implements StreamEndpoint {
     this.#handed();
   }
 
+  keepAlive(): void {
+    // A stream of this process does not vanish.
+  }
+
   close(): void {
     this.#closed = true;
     if (!this.duplex.destroyed && !this.#ended) this.duplex.destroy();

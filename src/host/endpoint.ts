@@ -45,6 +45,8 @@ export interface StreamEndpoint {
   write(spans: Spans): number;
   /** No more data will be written: the peer sees end of stream after what was written. */
   shutdownWrite(): void;
+  /** The conversation is quiet: from now on find out whether the peer is still there. May be called again. */
+  keepAlive(): void;
   /** Both directions are done. */
   close(): void;
   /** Aborts: the peer sees a reset. */

@@ -9,6 +9,8 @@ import type { Arena } from '../runtime/arena.ts';
 export const MESSAGES = 64;
 /** Bytes for an option value and its length, or a socket address and its length. */
 const VALUE = 256;
+/** Bytes that nobody reads. */
+const SINK = 65_536;
 
 export class KernelMemory {
   readonly arena: Arena;
@@ -16,6 +18,9 @@ export class KernelMemory {
   readonly base: number;
   /** Offset of a scratch value of up to 128 bytes; a length word stands at `value + 128`. */
   readonly value: number;
+  /** Whether TCP sockets can be peeked at from an offset (SO_PEEK_OFF, Linux 6.9). */
+  readonly seeks: boolean;
+  readonly #sink: number;
   readonly #header: number;
   readonly #iovecs: number;
   readonly #messages: number;
@@ -25,8 +30,10 @@ export class KernelMemory {
   #slotStride = 0;
   #slotCount = 0;
 
-  constructor(arena: Arena) {
+  constructor(arena: Arena, seeks: boolean) {
     this.arena = arena;
+    this.seeks = seeks;
+    this.#sink = seeks ? -1 : arena.allocate(SINK);
     this.base = addressOf(arena.memory.buffer);
     this.value = arena.allocate(VALUE);
     this.#header = arena.allocate(MSGHDR.size);
@@ -48,6 +55,21 @@ export class KernelMemory {
       this.#slotCount = count;
     }
     return this.#headerFor(this.#iovecs, count);
+  }
+
+  /** As `slots`, with `skip` bytes in front that are thrown away. -1 when they are too many for one call. */
+  slotsBehind(skip: number, at: number, size: number, stride: number, count: number): number {
+    const skipped = Math.ceil(skip / SINK);
+    if (skipped + count > Spans.LIMIT) return -1;
+    const { words } = this.arena;
+    this.#slotsAt = -1;
+    for (let i = 0; i < skipped; i++) {
+      writeIovec(words, this.#iovecs + i * IOVEC.size, this.base + this.#sink, Math.min(skip - i * SINK, SINK));
+    }
+    for (let i = 0; i < count; i++) {
+      writeIovec(words, this.#iovecs + (skipped + i) * IOVEC.size, this.base + at + i * stride, size);
+    }
+    return this.#headerFor(this.#iovecs, skipped + count);
   }
 
   /** A msghdr over `spans`. Returns its address. */

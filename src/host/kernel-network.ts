@@ -3,8 +3,7 @@ import {
   AF_INET,
   AF_INET6,
   IPPROTO_ICMP,
-  IPPROTO_TCP,
-  SO_KEEPALIVE,
+  SO_PEEK_OFF,
   SO_REUSEADDR,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -12,13 +11,11 @@ import {
   SOCK_RAW,
   SOCK_STREAM,
   SOL_SOCKET,
-  TCP_KEEPIDLE,
-  TCP_NODELAY,
 } from '../system/constants.ts';
 import { EINPROGRESS } from '../system/errno.ts';
 import { check, SystemError } from '../system/error.ts';
 import { readSockaddr, writeSockaddr } from '../system/memory.ts';
-import { bindSocket, close, connect, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
+import { addressOf, bindSocket, close, connect, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
 import { IpAddress } from '../packet/address.ts';
 import type { Arena } from '../runtime/arena.ts';
 import type { TurnLoop } from '../runtime/turn-loop.ts';
@@ -41,8 +38,6 @@ const FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
 const BACKLOG = 4096;
 /** Ports below want privilege; a guest's own choice among them is not kept. */
 const UNPRIVILEGED = 1024;
-/** Contract §9.2: seconds of silence before the kernel probes a peer. */
-const KEEP_ALIVE_IDLE = 60;
 const PING_BUFFER = 65_536;
 const NOBODY: EndpointHandler = { onReady: () => {} };
 
@@ -53,29 +48,22 @@ export class KernelNetwork implements HostNetwork {
   #pingBuffer = -1;
   #pingIdentifier = process.pid & 0xffff;
 
-  constructor(loop: TurnLoop, arena: Arena) {
+  /** `seeks`: whether this kernel's TCP sockets can be peeked at from an offset; asked of the kernel when left out. */
+  constructor(loop: TurnLoop, arena: Arena, seeks?: boolean) {
     this.#loop = loop;
     this.#arena = arena;
-    this.#memory = new KernelMemory(arena);
+    this.#memory = new KernelMemory(arena, seeks ?? kernelSeeks(arena));
   }
 
   connectStream(address: IpAddress, port: number, handler: EndpointHandler): StreamEndpoint | number {
     const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | FLAGS, 0);
     if (fd < 0) return fd;
-    this.#prepareStream(fd);
     const status = this.#connect(fd, address, port);
     if (status < 0 && status !== -EINPROGRESS) {
       close(fd);
       return status;
     }
     return new KernelStream(fd, status < 0, this.#loop, this.#memory, handler);
-  }
-
-  #prepareStream(fd: number): void {
-    const one = this.#memory.int(1);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one, 4);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, one, 4);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, this.#memory.int(KEEP_ALIVE_IDLE), 4);
   }
 
   #connect(fd: number, address: IpAddress, port: number): number {
@@ -140,7 +128,6 @@ export class KernelNetwork implements HostNetwork {
   }
 
   #accepted(fd: number, peer: ReturnType<typeof readSockaddr>, accept: StreamAccepted): void {
-    this.#prepareStream(fd);
     const words = peer?.words ?? [0, 0, 0, 0];
     try {
       const endpoint = new KernelStream(fd, false, this.#loop, this.#memory, NOBODY);
@@ -157,4 +144,16 @@ export class KernelNetwork implements HostNetwork {
     check(getsockname(fd, base + value, base + value + 128), 'getsockname');
     return readSockaddr(arena.bytes, value)?.port ?? 0;
   }
+}
+
+/** SO_PEEK_OFF on TCP: Linux 6.9. */
+function kernelSeeks(arena: Arena): boolean {
+  const fd = socket(AF_INET, SOCK_STREAM | FLAGS, 0);
+  if (fd < 0) return false;
+  const value = arena.allocate(4);
+  arena.words[value >> 2] = 0;
+  const status = setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, addressOf(arena.memory.buffer) + value, 4);
+  arena.free(value, 4);
+  close(fd);
+  return status === 0;
 }

@@ -1,21 +1,31 @@
 /** A TCP socket of the host as StreamEndpoint. Its receive queue is the flow's retransmission buffer. */
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../system/constants.ts';
 import {
+  IPPROTO_TCP,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_PEEK,
   MSG_TRUNC,
   SHUT_WR,
   SO_ERROR,
+  SO_KEEPALIVE,
   SO_LINGER,
   SO_PEEK_OFF,
   SOL_SOCKET,
+  TCP_KEEPIDLE,
+  TCP_NODELAY,
 } from '../system/constants.ts';
 import { EAGAIN, EINPROGRESS } from '../system/errno.ts';
 import { close, getsockopt, recv, recvmsg, send, sendmsg, setsockopt, shutdown } from '../system/syscalls.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import { type EndpointHandler, HANGUP, READABLE, type Spans, type StreamEndpoint, WRITABLE } from './endpoint.ts';
 import type { KernelMemory } from './kernel-memory.ts';
+
+/** Acknowledged bytes that may stay in the queue, and acknowledgments: a conversation of small messages is spared a call for each. */
+const DEFERRED_BYTES = 32 * 1024;
+const DEFERRED_CALLS = 64;
+/** Contract §9.2: seconds of silence before the kernel probes a peer. */
+const KEEP_ALIVE_IDLE = 60;
 
 const EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -35,8 +45,14 @@ export class KernelStream implements StreamEndpoint, Watcher {
   /** A hang-up or error was reported: worth asking the kernel which. */
   #troubled = false;
   #closed = false;
+  /** The peer has sent its last byte. */
+  #ended = false;
   /** Where the kernel will peek next (SO_PEEK_OFF); -1 while the option is off and peeking starts at the head. */
   #peekOffset = -1;
+  /** At the head of the queue: bytes that were discarded here but not yet in the kernel, and in how many calls. */
+  #discarded = 0;
+  #discards = 0;
+  #writes = 0;
 
   /** Takes over `fd`, nonblocking; `connecting` when its connect is still under way. Edge-triggered, registered once. */
   constructor(fd: number, connecting: boolean, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler) {
@@ -50,33 +66,39 @@ export class KernelStream implements StreamEndpoint, Watcher {
 
   ready(events: number): void {
     if (events & (EPOLLERR | EPOLLHUP)) this.#troubled = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP)) this.#ended = true;
     this.handler.onReady(endpointEvents(events));
   }
 
   connectStatus(): number {
-    const memory = this.#memory;
-    if (this.#connecting || this.#troubled) {
-      const error = this.#pendingError();
-      if (error !== 0) return -error;
-      this.#troubled = false;
-    }
-    if (!this.#connecting) return 0;
-    // A socket without error is connected once it can be written to; sending nothing tells without side effects.
-    const status = send(this.#fd, memory.base + memory.value, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (status < 0) return status === -EAGAIN ? -EINPROGRESS : status;
+    if (this.#connecting) return this.#connectProgress();
+    if (!this.#troubled) return 0;
+    this.#troubled = false;
+    return this.#failure();
+  }
+
+  /** Sending nothing waits for the connect as sending something would, and fails as it did. */
+  #connectProgress(): number {
+    const status = send(this.#fd, this.#memory.base + this.#memory.value, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (status === -EAGAIN) return -EINPROGRESS;
+    if (status < 0) return this.#failure() || status;
     this.#connecting = false;
     return 0;
   }
 
-  #pendingError(): number {
+  /** What the socket failed with, negative, cleared by asking; 0 for nothing. */
+  #failure(): number {
     const { arena, base, value } = this.#memory;
     arena.words[(value + 128) >> 2] = 4;
     getsockopt(this.#fd, SOL_SOCKET, SO_ERROR, base + value, base + value + 128);
-    return arena.words[value >> 2]!;
+    const error = arena.words[value >> 2]!;
+    return error > 0 ? -error : 0;
   }
 
   peek(skip: number, at: number, size: number, stride: number, count: number): number {
-    if (skip !== this.#peekOffset && (skip > 0 || this.#peekOffset >= 0)) this.#seek(skip);
+    const from = skip + this.#discarded;
+    if (!this.#memory.seeks) return this.#peekBehind(from, at, size, stride, count);
+    if (from !== this.#peekOffset && (from > 0 || this.#peekOffset >= 0)) this.#seek(from);
     const result = recvmsg(this.#fd, this.#memory.slots(at, size, stride, count), MSG_PEEK | MSG_DONTWAIT);
     // The kernel moves its offset past what was peeked at.
     if (result > 0 && this.#peekOffset >= 0) this.#peekOffset += result;
@@ -84,25 +106,51 @@ export class KernelStream implements StreamEndpoint, Watcher {
   }
 
   #seek(offset: number): void {
-    if (setsockopt(this.#fd, SOL_SOCKET, SO_PEEK_OFF, this.#memory.int(offset), 4) === 0) this.#peekOffset = offset;
+    setsockopt(this.#fd, SOL_SOCKET, SO_PEEK_OFF, this.#memory.int(offset), 4);
+    this.#peekOffset = offset;
+  }
+
+  /** Before Linux 6.9 a peek at TCP always starts at the head: what is to be skipped is read as well, to where nobody looks. */
+  #peekBehind(from: number, at: number, size: number, stride: number, count: number): number {
+    const message = this.#memory.slotsBehind(from, at, size, stride, count);
+    if (message < 0) return -EAGAIN;
+    const result = recvmsg(this.#fd, message, MSG_PEEK | MSG_DONTWAIT);
+    if (result > from) return result - from;
+    if (result !== from || from === 0) return result;
+    return this.#ended ? this.#failure() : -EAGAIN;
   }
 
   discard(count: number): void {
-    let left = count;
+    this.#discarded += count;
+    this.#discards++;
+    if (this.#discarded >= DEFERRED_BYTES || this.#discards >= DEFERRED_CALLS || !this.#memory.seeks) this.#drop();
+  }
+
+  #drop(): void {
+    let left = this.#discarded;
     while (left > 0) {
       const dropped = recv(this.#fd, 0, left, MSG_TRUNC | MSG_DONTWAIT);
-      if (dropped <= 0) return;
+      if (dropped <= 0) break;
       left -= dropped;
     }
     // The kernel takes what was consumed off its offset, down to zero.
-    if (this.#peekOffset >= 0) this.#peekOffset = Math.max(this.#peekOffset - count, 0);
+    if (this.#peekOffset >= 0) this.#peekOffset = Math.max(this.#peekOffset - this.#discarded, 0);
+    this.#discarded = 0;
+    this.#discards = 0;
   }
 
   write(spans: Spans): number {
+    // Nagle's algorithm holds back nothing of a first write; many connections make only one.
+    if (this.#writes++ === 1) setsockopt(this.#fd, IPPROTO_TCP, TCP_NODELAY, this.#memory.int(1), 4);
     if (spans.count === 1) {
       return send(this.#fd, this.#memory.base + spans.offset[0]!, spans.length[0]!, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     return sendmsg(this.#fd, this.#memory.gather(spans), MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+
+  keepAlive(): void {
+    setsockopt(this.#fd, SOL_SOCKET, SO_KEEPALIVE, this.#memory.int(1), 4);
+    setsockopt(this.#fd, IPPROTO_TCP, TCP_KEEPIDLE, this.#memory.int(KEEP_ALIVE_IDLE), 4);
   }
 
   shutdownWrite(): void {
@@ -112,6 +160,8 @@ export class KernelStream implements StreamEndpoint, Watcher {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // The kernel answers a close over unread bytes with a reset.
+    if (this.#discarded > 0) this.#drop();
     this.#loop.forget(this.#token);
     close(this.#fd);
   }

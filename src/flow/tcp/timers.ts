@@ -103,6 +103,7 @@ function probeWindow(ctx: TcpContext, flow: TcpFlow): void {
 }
 
 function keepAlive(ctx: TcpContext, flow: TcpFlow): void {
+  flow.endpoint?.keepAlive();
   const silent = ctx.timers.now - flow.lastHeard;
   if (silent < KEEP_ALIVE_IDLE) {
     flow.attempts = 0;

@@ -59,9 +59,8 @@ export class UdpServices {
     // Contract §11.3: a guest without an address is reached by broadcast.
     const neighbour = unconfigured ? broadcastTo(to) : to;
     const destination = unconfigured ? BROADCAST : packet.source3;
-    registration.service(payload, { address: IpAddress.v4(packet.source3), port: peerPort }, (answer) =>
-      this.#send(neighbour, destination, peerPort, port, answer),
-    );
+    const peer = { address: IpAddress.v4(packet.source3), port: peerPort, vm: packet.port };
+    registration.service(payload, peer, (answer) => this.#send(neighbour, destination, peerPort, port, answer));
     return true;
   }
 

@@ -14,6 +14,7 @@ export class FakeStream implements StreamEndpoint {
   shut = false;
   closed = false;
   wasReset = false;
+  watched = false;
   #queue: Buffer = Buffer.alloc(0);
   #ended = false;
   #error = 0;
@@ -88,6 +89,10 @@ export class FakeStream implements StreamEndpoint {
 
   shutdownWrite(): void {
     this.shut = true;
+  }
+
+  keepAlive(): void {
+    this.watched = true;
   }
 
   close(): void {

@@ -1,3 +1,5 @@
+import { Arena } from '../../../src/runtime/arena.ts';
+import { FakePort } from '../../fake-port.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -211,7 +213,7 @@ test('listens on port 67 of every address and answers through the reply it was g
   const { server: service } = server();
   service.listen(host);
   const replies: Uint8Array[] = [];
-  const peer = { address: IpAddress.v4(0), port: 68 };
+  const peer = { address: IpAddress.v4(0), port: 68, vm: new FakePort(new Arena(1 << 20)) };
   listened!(request(dhcp.DISCOVER, DEVICE), peer, (reply) => void replies.push(reply));
   listened!(request(dhcp.DECLINE, DEVICE), peer, (reply) => void replies.push(reply));
   assert.deepEqual(replies.map(yours), ['192.168.127.2']);

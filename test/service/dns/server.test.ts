@@ -8,8 +8,10 @@ import { IpAddress } from '../../../src/packet/address.ts';
 import { parseHosts } from '../../../src/service/dns/host-files.ts';
 import { CONNECTION_LIMIT } from '../../../src/service/dns/server.ts';
 import { answerTo, DnsBench, query, settle } from './bench.ts';
+import { Arena } from '../../../src/runtime/arena.ts';
+import { FakePort } from '../../fake-port.ts';
 
-const PEER = { address: IpAddress.v4(0), port: 4000 };
+const PEER = { address: IpAddress.v4(0), port: 4000, vm: new FakePort(new Arena(1 << 20)) };
 
 /** The services as the gateway would reach them. */
 function listening(bench: DnsBench): { datagram: DatagramService; stream: StreamService } {
