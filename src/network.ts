@@ -12,6 +12,7 @@ import { Arena } from './runtime/arena.ts';
 import { arenaSum } from './runtime/arena-checksum.ts';
 import { TurnLoop } from './runtime/turn-loop.ts';
 import { SystemRandom } from './runtime/wall-clock.ts';
+import { descriptorLimit } from './host/descriptors.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
 import { Capture } from './link/capture.ts';
 import { type FrameSink, MemoryPort } from './link/memory-port.ts';
@@ -22,8 +23,8 @@ import { Gateway } from './gateway/gateway.ts';
 import { EchoForwarder } from './flow/echo.ts';
 import { FlowPolicy } from './flow/policy.ts';
 import { GatewayServices } from './flow/service-host.ts';
-import { TcpEngine } from './flow/tcp/engine.ts';
-import { UdpEngine } from './flow/udp/engine.ts';
+import { DEFAULT_TCP_LIMITS, TcpEngine } from './flow/tcp/engine.ts';
+import { DEFAULT_UDP_FLOWS, UdpEngine } from './flow/udp/engine.ts';
 import { TcpForward } from './forward/tcp-forward.ts';
 import { LeasePool } from './service/dhcp/lease-pool.ts';
 import { DhcpServer } from './service/dhcp/server.ts';
@@ -47,6 +48,10 @@ export interface NetworkEvents {
   /** `reason` is text for the log. */
   disconnected: [port: Port, reason: string];
 }
+
+/** Parts of the process's descriptors that flows may have; what is left is for links, listeners and resolvers. */
+const TCP_DESCRIPTORS = 0.65;
+const UDP_DESCRIPTORS = 0.2;
 
 export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #arena: Arena = new Arena(ARENA);
@@ -103,18 +108,23 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const wake = (): void => this.#loop.wake();
     const gateway = this.#gateway;
     const shared = { arena, sum, timers, random, host: this.#host, gateway, policy };
-    this.#tcp = new TcpEngine({ ...shared, limits: { receiveWindow } }, wake);
-    this.#udp = new UdpEngine(shared, wake);
+    const descriptors = descriptorLimit();
+    const flows = Math.min(DEFAULT_TCP_LIMITS.flows, Math.floor(descriptors * TCP_DESCRIPTORS));
+    const maxFlows = Math.min(DEFAULT_UDP_FLOWS, Math.floor(descriptors * UDP_DESCRIPTORS));
+    this.#tcp = new TcpEngine({ ...shared, limits: { receiveWindow, flows } }, wake);
+    this.#udp = new UdpEngine({ ...shared, maxFlows }, wake);
     this.#echo = new EchoForwarder(shared, wake);
     gateway.transport(PROTOCOL_TCP, this.#tcp);
     gateway.transport(PROTOCOL_UDP, this.#udp);
     gateway.icmpInput.echo = this.#echo;
     gateway.onBatch(() => this.#tcp.endOfBatch());
     gateway.onBatch(() => this.#udp.endOfBatch());
+    gateway.onBatch(() => this.#echo.endOfBatch());
     gateway.onDrained((port) => this.#tcp.drained(port));
     gateway.onDrained((port) => this.#udp.drained(port));
     gateway.onDetached(() => this.#tcp.detached());
     gateway.onDetached(() => this.#udp.detached());
+    gateway.onDetached((port) => this.#echo.detached(port));
     gateway.onReport((report) => this.#udp.report(report));
     const now = (): number => timers.now;
     this.#leases = new LeasePool({

@@ -14,10 +14,14 @@ import type { Neighbour } from '../gateway/neighbour.ts';
 import type { InboundPacket, Transport } from '../gateway/packet.ts';
 import type { EndpointHandler, HostNetwork, PingEndpoint } from '../host/endpoint.ts';
 import { EACCES, EAGAIN, EHOSTUNREACH, ENETUNREACH, EPERM } from '../host/errno.ts';
+import type { Port } from '../link/port.ts';
 import type { FlowPolicy } from './policy.ts';
+import { PortShares } from './port-shares.ts';
 
-/** Echo flows at once; the one idle longest makes room. */
-export const ECHO_LIMIT = 256;
+/** Echo flows at once, of which one VM may have its share (see port-shares.ts); its own idle longest makes room. */
+export const ECHO_LIMIT = 512;
+/** A guest that opens many at once must not hold up the others: requests beyond are dropped. */
+const OPENINGS = 32;
 /** Milliseconds without a request or reply. */
 const IDLE = 30_000;
 /** Replies of one flow per pump. */
@@ -48,11 +52,14 @@ export class EchoCounters {
   unreachable = 0;
   failed = 0;
   evicted = 0;
+  dropFlood = 0;
 }
 
 class EchoFlow implements EndpointHandler {
   endpoint!: PingEndpoint;
-  neighbour: Neighbour;
+  readonly neighbour: Neighbour;
+  readonly vm: Port;
+  readonly key: string;
   readonly identifier: number;
   readonly destination: number;
   readonly timer: Timer;
@@ -61,13 +68,16 @@ class EchoFlow implements EndpointHandler {
   closed = false;
 
   constructor(
+    key: string,
     neighbour: Neighbour,
     identifier: number,
     destination: number,
     ready: (flow: EchoFlow) => void,
     idle: (flow: EchoFlow) => void,
   ) {
+    this.key = key;
     this.neighbour = neighbour;
+    this.vm = neighbour.port!;
     this.identifier = identifier;
     this.destination = destination;
     this.#ready = ready;
@@ -85,6 +95,9 @@ export class EchoForwarder implements Transport {
   readonly #wake: () => void;
   /** In order of last use. Pings are rare: the key may be a string. */
   readonly #flows: Map<string, EchoFlow> = new Map();
+  readonly #shares: PortShares = new PortShares(ECHO_LIMIT);
+  /** Flows that may still be opened in this batch. */
+  #openings = OPENINGS;
   readonly #queue: EchoFlow[] = [];
   readonly #scratch: number;
 
@@ -107,6 +120,7 @@ export class EchoForwarder implements Transport {
       return;
     }
     const flow = this.#flowFor(packet);
+    if (flow === null) return;
     if (typeof flow === 'number') {
       this.#failed(packet, -flow);
       return;
@@ -117,34 +131,45 @@ export class EchoForwarder implements Transport {
     if (status < 0) this.#failed(packet, -status);
   }
 
-  #flowFor(packet: InboundPacket): EchoFlow | number {
+  /** A negative errno when there can be none; null when the request is dropped. */
+  #flowFor(packet: InboundPacket): EchoFlow | number | null {
     const identifier = icmp.identifier(packet.bytes, packet.payload);
     const key = `${packet.source3},${identifier},${packet.destination3}`;
     const known = this.#flows.get(key);
     if (known !== undefined) {
-      known.neighbour = packet.neighbour;
       this.#flows.delete(key);
       this.#flows.set(key, known);
       return known;
     }
+    if (this.#openings-- <= 0) {
+      this.counters.dropFlood++;
+      return null;
+    }
     const flow = new EchoFlow(
+      key,
       packet.neighbour,
       identifier,
       packet.destination3,
       (ready) => this.#markReady(ready),
-      () => this.#close(key),
+      (idle) => this.#close(idle),
     );
     const { host, policy } = this.#options;
     const endpoint = host.openPing(new IpAddress(0, 0, MAPPED, policy.translate(packet.destination3)), flow);
     if (typeof endpoint === 'number') return endpoint;
     flow.endpoint = endpoint;
-    if (this.#flows.size >= ECHO_LIMIT) {
-      const [oldest] = this.#flows.keys();
-      this.counters.evicted++;
-      this.#close(oldest!);
-    }
+    while (!this.#shares.allows(flow.vm)) this.#evict(this.#shares.donor(flow.vm));
+    this.#shares.take(flow.vm);
+    flow.neighbour.flows++;
     this.#flows.set(key, flow);
     return flow;
+  }
+
+  #evict(vm: Port): void {
+    for (const flow of this.#flows.values()) {
+      if (flow.vm !== vm) continue;
+      this.counters.evicted++;
+      return this.#close(flow);
+    }
   }
 
   #failed(packet: InboundPacket, errno: number): void {
@@ -204,17 +229,28 @@ export class EchoForwarder implements Transport {
     return true;
   }
 
-  #close(key: string): void {
-    const flow = this.#flows.get(key);
-    if (flow === undefined) return;
-    this.#flows.delete(key);
+  /** A VM's batch is complete. */
+  endOfBatch(): void {
+    this.#openings = OPENINGS;
+  }
+
+  /** The VM behind this port has gone. */
+  detached(port: Port): void {
+    for (const flow of this.#flows.values()) if (flow.vm === port) this.#close(flow);
+  }
+
+  #close(flow: EchoFlow): void {
+    if (flow.closed) return;
+    this.#flows.delete(flow.key);
+    this.#shares.give(flow.vm);
+    flow.neighbour.flows--;
     flow.closed = true;
     this.#options.timers.cancel(flow.timer);
     flow.endpoint.close();
   }
 
   close(): void {
-    for (const key of [...this.#flows.keys()]) this.#close(key);
+    for (const flow of this.#flows.values()) this.#close(flow);
     this.#options.arena.free(this.#scratch, 65_536);
   }
 }

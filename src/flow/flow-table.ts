@@ -6,6 +6,9 @@
  * addresses and ports that collide. Finding allocates nothing.
  */
 import type { Random } from '../runtime/clock.ts';
+import type { Neighbour } from '../gateway/neighbour.ts';
+import type { Port } from '../link/port.ts';
+import { PortShares } from './port-shares.ts';
 
 export interface FlowEntry {
   readonly guest0: number;
@@ -18,6 +21,9 @@ export interface FlowEntry {
   readonly remote2: number;
   readonly remote3: number;
   readonly remotePort: number;
+  readonly neighbour: Neighbour;
+  /** The link of the guest's VM when the flow began: it counts among that VM's. */
+  readonly vm: Port;
   /** The table's hash of the above; set by `add`. */
   hash: number;
 }
@@ -25,7 +31,7 @@ export interface FlowEntry {
 const SMALLEST = 256;
 
 export class FlowTable<F extends FlowEntry> {
-  readonly #limit: number;
+  readonly shares: PortShares;
   readonly #key0: number;
   readonly #key1: number;
   /** Index into #flows plus one; 0 is free. Twice as many slots as flows at least. */
@@ -33,17 +39,13 @@ export class FlowTable<F extends FlowEntry> {
   readonly #flows: F[] = [];
 
   constructor(limit: number, random: Random) {
-    this.#limit = limit;
+    this.shares = new PortShares(limit);
     this.#key0 = random.word();
     this.#key1 = random.word();
   }
 
   get size(): number {
     return this.#flows.length;
-  }
-
-  get full(): boolean {
-    return this.#flows.length >= this.#limit;
   }
 
   [Symbol.iterator](): Iterator<F> {
@@ -86,8 +88,10 @@ export class FlowTable<F extends FlowEntry> {
     return null;
   }
 
-  /** The caller has found that no flow with these addresses exists, and that the table is not `full`. */
+  /** The caller has found that no flow with these addresses exists, and that the VM's share has room. Pins the neighbour. */
   add(flow: F): void {
+    if (!this.shares.take(flow.vm)) throw new Error('no room for a flow');
+    flow.neighbour.flows++;
     flow.hash = this.#hash(
       flow.guest0,
       flow.guest1,
@@ -107,6 +111,8 @@ export class FlowTable<F extends FlowEntry> {
   remove(flow: F): void {
     const slot = this.#slotOf(flow);
     if (slot < 0) return;
+    this.shares.give(flow.vm);
+    flow.neighbour.flows--;
     const index = this.#slots[slot]! - 1;
     this.#vacate(slot);
     // The last flow takes the place of the one that leaves.

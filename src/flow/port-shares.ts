@@ -19,12 +19,21 @@ export class PortShares {
     return this.#held.get(port) ?? 0;
   }
 
+  /** Whether `take` would succeed. */
+  allows(port: Port): boolean {
+    return this.total < this.limit && !this.#hasShare(port);
+  }
+
+  #hasShare(port: Port): boolean {
+    const held = this.held(port);
+    const holders = held > 0 ? this.#held.size : this.#held.size + 1;
+    return held * (holders + 1) >= this.limit;
+  }
+
   /** Takes one for the VM behind `port`. False when it has its share already, or none is left. */
   take(port: Port): boolean {
-    const held = this.#held.get(port) ?? 0;
-    const holders = held > 0 ? this.#held.size : this.#held.size + 1;
-    if (this.total >= this.limit || held * (holders + 1) >= this.limit) return false;
-    this.#held.set(port, held + 1);
+    if (!this.allows(port)) return false;
+    this.#held.set(port, this.held(port) + 1);
     this.total++;
     return true;
   }
@@ -38,15 +47,16 @@ export class PortShares {
     this.total--;
   }
 
-  /** The VM that holds the most; null while nothing is held. */
-  get greediest(): Port | null {
-    let found: Port | null = null;
+  /** Where something can be given up, the VM that should do so when `port` wants one: itself when it has its share, or who holds most. */
+  donor(port: Port): Port {
+    if (this.#hasShare(port)) return port;
+    let greediest = port;
     let most = 0;
-    for (const [port, held] of this.#held) {
+    for (const [holder, held] of this.#held) {
       if (held <= most) continue;
-      found = port;
+      greediest = holder;
       most = held;
     }
-    return found;
+    return greediest;
   }
 }

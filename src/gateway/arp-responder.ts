@@ -51,7 +51,10 @@ export class ArpResponder {
       this.dropped++;
       return;
     }
-    if (this.#options.isGuest(sender)) neighbours.learn(0, 0, MAPPED, sender, port, hi, lo);
+    if (this.#options.isGuest(sender) && neighbours.learn(0, 0, MAPPED, sender, port, hi, lo) === null) {
+      this.dropped++;
+      return;
+    }
     // A probe (sender 0.0.0.0, RFC 5227) is answered too: the address is taken.
     if (operation === arp.REQUEST && this.#options.answered.has(target)) this.#reply(port, hi, lo, sender, target);
   }

@@ -179,7 +179,12 @@ export class Gateway implements GatewayInput {
       this.counters.dropSource++;
       return false;
     }
-    packet.neighbour = this.#neighbour(packet, frame);
+    const neighbour = this.#neighbour(packet, frame);
+    if (neighbour === null) {
+      this.counters.dropSpoofed++;
+      return false;
+    }
+    packet.neighbour = neighbour;
     if (!toAll || this.#isDhcp(packet)) return true;
     this.counters.dropDestination++;
     return false;
@@ -204,11 +209,15 @@ export class Gateway implements GatewayInput {
     return udp.destinationPort(this.#bytes, packet.payload) === DHCP_SERVER;
   }
 
-  #neighbour(packet: InboundPacket, frame: number): Neighbour {
+  /** Null when the source address is another VM's. */
+  #neighbour(packet: InboundPacket, frame: number): Neighbour | null {
     const hi = ethernet.macHi(this.#bytes, frame, ethernet.SOURCE);
     const lo = ethernet.macLo(this.#bytes, frame, ethernet.SOURCE);
     const last = this.#last;
-    if (last !== null && last.w3 === packet.source3 && last.port === packet.port && last.macLo === lo && last.macHi === hi) return last;
+    if (last !== null && last.w3 === packet.source3 && last.port === packet.port && last.macLo === lo && last.macHi === hi) {
+      this.neighbours.heard(last);
+      return last;
+    }
     this.#last = this.neighbours.learn(0, 0, MAPPED, packet.source3, packet.port, hi, lo);
     return this.#last;
   }

@@ -12,6 +12,8 @@ export class Ipv4Counters {
   dropHeaderLength = 0;
   dropTotalLength = 0;
   dropSource = 0;
+  /** The source address belongs to another VM. */
+  dropSpoofed = 0;
   dropDestination = 0;
   unknownProtocol = 0;
 }

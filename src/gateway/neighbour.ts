@@ -1,9 +1,9 @@
 /**
  * Who lives where on the virtual network: IP address → MAC address and port (RFC 826).
  *
- * Learned from ARP and from the packets guests send. A flow holds on to its Neighbour object, so a guest that moves to
- * another port takes its flows along. Bounded per port: a VM that makes addresses up pushes out only its own. An entry that
- * left the table has no port, so that nobody writes to a VM that is gone.
+ * Learned from ARP and from the packets guests send. An address belongs to the VM that uses it: another one gets it only
+ * when it has no flows and was silent for a while, or when its VM has gone. Bounded per port: a VM that makes addresses up
+ * pushes out only its own. An entry that left the table has no port, so that nobody writes to a VM that is gone.
  */
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Port } from '../link/port.ts';
@@ -16,6 +16,10 @@ export class Neighbour {
   macLo = 0;
   /** Heard from since the table last looked for room. */
   heard = true;
+  /** Milliseconds on the clock: when it was last heard from. */
+  heardAt = 0;
+  /** Flows that hold on to this entry: it stays where it is as long as there are any. */
+  flows = 0;
   readonly w0: number;
   readonly w1: number;
   readonly w2: number;
@@ -31,6 +35,8 @@ export class Neighbour {
 
 /** Addresses remembered of one port. */
 export const NEIGHBOUR_LIMIT = 1024;
+/** Milliseconds of silence after which another VM may take an address. */
+const SILENCE = 30_000;
 /** Addresses being resolved, and callers waiting for one of them. */
 const RESOLVING_LIMIT = 256;
 const WAITING_LIMIT = 1024;
@@ -59,6 +65,8 @@ export class NeighbourTable {
   /** Each port's entries, in the order in which they are looked at for room. */
   readonly #ofPort: Map<Port, Set<Neighbour>> = new Map();
   #size = 0;
+  /** Claims of an address that another VM uses. */
+  taken = 0;
   readonly #resolving: Map<string, Resolution> = new Map();
   readonly #timers: TimerWheel;
   readonly #solicit: Solicit;
@@ -82,14 +90,30 @@ export class NeighbourTable {
     return null;
   }
 
-  /** The address was heard of from this MAC on this port. */
-  learn(w0: number, w1: number, w2: number, w3: number, port: Port, macHi: number, macLo: number): Neighbour {
+  /** The address was heard of from this MAC on this port. Null when it belongs to another VM. */
+  learn(w0: number, w1: number, w2: number, w3: number, port: Port, macHi: number, macLo: number): Neighbour | null {
     const entry = this.lookup(w0, w1, w2, w3) ?? new Neighbour(w0, w1, w2, w3);
+    if (entry.port !== port) {
+      if (entry.port !== null && this.#inUse(entry)) {
+        this.taken++;
+        return null;
+      }
+      this.#place(entry, port);
+    }
     entry.macHi = macHi;
     entry.macLo = macLo;
-    entry.heard = true;
-    if (entry.port !== port) this.#place(entry, port);
+    this.heard(entry);
     return entry;
+  }
+
+  /** The entry's VM has sent something. */
+  heard(entry: Neighbour): void {
+    entry.heard = true;
+    entry.heardAt = this.#timers.now;
+  }
+
+  #inUse(entry: Neighbour): boolean {
+    return entry.flows > 0 || this.#timers.now - entry.heardAt < SILENCE;
   }
 
   /** Calls `done` with the neighbour, or with null when nobody answers. At once when it is known. */
@@ -152,6 +176,7 @@ export class NeighbourTable {
     entries.add(entry);
     if (before === null) this.#add(entry);
     else this.#ofPort.get(before)!.delete(entry);
+    if (this.#resolving.size > 0) this.#finish(entry);
   }
 
   #add(entry: Neighbour): void {
@@ -159,13 +184,14 @@ export class NeighbourTable {
     const list = this.#entries.get(entry.w3);
     if (list) list.push(entry);
     else this.#entries.set(entry.w3, [entry]);
-    if (this.#resolving.size > 0) this.#finish(entry);
   }
 
-  /** Second chance: who was heard from since it was last looked at goes to the end once. */
+  /** Second chance: who was heard from since it was last looked at goes to the end once. Those with flows stay; flows are limited. */
   #makeRoom(entries: Set<Neighbour>): void {
+    let left = 2 * entries.size;
     for (const entry of entries) {
-      if (!entry.heard) return this.#remove(entry, entries);
+      if (left-- === 0) return;
+      if (!entry.heard && entry.flows === 0) return this.#remove(entry, entries);
       entry.heard = false;
       entries.delete(entry);
       entries.add(entry);

@@ -14,8 +14,11 @@ export class KernelDatagram implements DatagramEndpoint, Watcher {
   readonly #token: number;
   #closed = false;
 
-  /** Takes over `fd`: connected, nonblocking. */
-  constructor(fd: number, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler) {
+  readonly #closing: (() => void) | undefined;
+
+  /** Takes over `fd`: connected, nonblocking. `closing` is called once, at the end. */
+  constructor(fd: number, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler, closing?: () => void) {
+    this.#closing = closing;
     this.#fd = fd;
     this.#loop = loop;
     this.#memory = memory;
@@ -63,5 +66,6 @@ export class KernelDatagram implements DatagramEndpoint, Watcher {
     this.#closed = true;
     this.#loop.forget(this.#token);
     close(this.#fd);
+    this.#closing?.();
   }
 }

@@ -38,6 +38,8 @@ const FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
 const BACKLOG = 4096;
 /** Ports below want privilege; a guest's own choice among them is not kept. */
 const UNPRIVILEGED = 1024;
+/** UDP ports of the host that guests may have by their own choice at once; beyond, the kernel chooses. */
+const KEPT_PORTS = 1024;
 const PING_BUFFER = 65_536;
 const NOBODY: EndpointHandler = { onReady: () => {} };
 
@@ -45,6 +47,7 @@ export class KernelNetwork implements HostNetwork {
   readonly #loop: TurnLoop;
   readonly #arena: Arena;
   readonly #memory: KernelMemory;
+  #keptPorts = 0;
   #pingBuffer = -1;
   #pingIdentifier = process.pid & 0xffff;
 
@@ -75,20 +78,22 @@ export class KernelNetwork implements HostNetwork {
   openDatagram(address: IpAddress, port: number, localPort: number, handler: EndpointHandler): DatagramEndpoint | number {
     const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | FLAGS, 0);
     if (fd < 0) return fd;
-    if (localPort >= UNPRIVILEGED) this.#bindAny(fd, address.isIpv4, localPort);
+    const keeps = localPort >= UNPRIVILEGED && this.#keptPorts < KEPT_PORTS && this.#bindAny(fd, address.isIpv4, localPort);
     const status = this.#connect(fd, address, port);
     if (status < 0) {
       close(fd);
       return status;
     }
-    return new KernelDatagram(fd, this.#loop, this.#memory, handler);
+    if (!keeps) return new KernelDatagram(fd, this.#loop, this.#memory, handler);
+    this.#keptPorts++;
+    return new KernelDatagram(fd, this.#loop, this.#memory, handler, () => this.#keptPorts--);
   }
 
   /** Best effort: where the port is taken the kernel picks another when the socket is connected. */
-  #bindAny(fd: number, v4: boolean, port: number): void {
+  #bindAny(fd: number, v4: boolean, port: number): boolean {
     const { base, value } = this.#memory;
     const size = writeSockaddr(this.#arena.bytes, value, 0, 0, v4 ? 0xffff : 0, 0, port);
-    bindSocket(fd, base + value, size);
+    return bindSocket(fd, base + value, size) === 0;
   }
 
   openPing(address: IpAddress, handler: EndpointHandler): PingEndpoint | number {

@@ -2,9 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type FlowEntry, FlowTable } from '../../src/flow/flow-table.ts';
+import { Neighbour } from '../../src/gateway/neighbour.ts';
+import { Arena } from '../../src/runtime/arena.ts';
 import { SeededRandom } from '../../src/runtime/clock.ts';
+import { FakePort } from '../fake-port.ts';
 
 type Key = readonly [guest: number, guestPort: number, remote: number, remotePort: number];
+
+/** One VM may have half of a table. */
+const vm = new FakePort(new Arena(2 << 20));
 
 function entry([guest, guestPort, remote, remotePort]: Key): FlowEntry {
   return {
@@ -18,6 +24,8 @@ function entry([guest, guestPort, remote, remotePort]: Key): FlowEntry {
     remote2: 0xffff,
     remote3: remote,
     remotePort,
+    neighbour: new Neighbour(0, 0, 0xffff, guest),
+    vm,
     hash: 0,
   };
 }
@@ -53,14 +61,18 @@ test('agrees with a map, whatever is added and removed', () => {
 });
 
 test('grows to its limit and shrinks again, finding everything throughout', () => {
-  const table = new FlowTable<FlowEntry>(20_000, new SeededRandom(2));
+  const table = new FlowTable<FlowEntry>(40_000, new SeededRandom(2));
   const flows = Array.from({ length: 20_000 }, (_, i) => entry([i & 255, i >> 8, 1, 80]));
   for (const flow of flows) table.add(flow);
-  assert.equal(table.full, true);
+  assert.equal(table.shares.allows(vm), false);
+  assert.throws(() => table.add(entry([9, 9, 9, 9])), /no room/);
+  assert.equal(flows[0]!.neighbour.flows, 1);
   for (const flow of flows) assert.equal(table.find(0, 0, 0xffff, flow.guest3, flow.guestPort, 0, 0, 0xffff, 1, 80), flow);
   for (const flow of flows.slice(10)) table.remove(flow);
   for (const flow of flows.slice(0, 10)) assert.equal(table.find(0, 0, 0xffff, flow.guest3, flow.guestPort, 0, 0, 0xffff, 1, 80), flow);
   assert.equal(table.size, 10);
+  assert.equal(table.shares.held(vm), 10);
+  assert.equal(flows[10]!.neighbour.flows, 0);
 });
 
 test('a flow that is not in the table can be removed without harm', () => {
@@ -75,7 +87,7 @@ test('a flow that is not in the table can be removed without harm', () => {
 
 test('hashes depend on the secret and spread addresses that differ in one place', () => {
   const hashes = (seed: number): number[] => {
-    const table = new FlowTable<FlowEntry>(5000, new SeededRandom(seed));
+    const table = new FlowTable<FlowEntry>(10_000, new SeededRandom(seed));
     return Array.from({ length: 4096 }, (_, port) => {
       const flow = entry([1, port, 1, 80]);
       table.add(flow);
@@ -93,7 +105,7 @@ test('hashes depend on the secret and spread addresses that differ in one place'
 test('the hash is HalfSipHash-2-4: the published vector of 36 bytes', () => {
   // Key 00…07, message 00…23 in hexadecimal, read as little-endian words.
   const key = [0x03020100, 0x07060504];
-  const table = new FlowTable<FlowEntry>(1, { word: () => key.shift()! });
+  const table = new FlowTable<FlowEntry>(2, { word: () => key.shift()! });
   const word = (i: number): number => (((4 * i + 3) << 24) | ((4 * i + 2) << 16) | ((4 * i + 1) << 8) | (4 * i)) >>> 0;
   const flow: FlowEntry = {
     guest0: word(0) | 0,
@@ -106,6 +118,8 @@ test('the hash is HalfSipHash-2-4: the published vector of 36 bytes', () => {
     remote3: word(7) | 0,
     guestPort: word(8) >>> 16,
     remotePort: word(8) & 0xffff,
+    neighbour: new Neighbour(0, 0, 0, 0),
+    vm,
     hash: 0,
   };
   table.add(flow);
@@ -121,7 +135,7 @@ test('a guest that picks its ports and destinations in steps does not make searc
     (i) => [1, i ^ 0xffff, 7, i],
   ];
   for (const pattern of patterns) {
-    const table = new FlowTable<FlowEntry>(4096, new SeededRandom(9));
+    const table = new FlowTable<FlowEntry>(8192, new SeededRandom(9));
     const keys = new Map(Array.from({ length: 4096 }, (_, i) => [pattern(i).join(), pattern(i)]));
     const taken = new Uint8Array(8192);
     let worst = 0;

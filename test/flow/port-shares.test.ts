@@ -27,17 +27,20 @@ test('what is given back can be taken again, and a VM that holds nothing does no
   assert.equal(takeAll(shares, one), 6);
   for (let i = 0; i < 6; i++) shares.give(one);
   assert.equal(shares.total, 0);
-  assert.equal(shares.greediest, null);
   assert.equal(takeAll(shares, two), 6);
   assert.throws(() => shares.give(one), /holds nothing/);
 });
 
-test('names the VM that holds the most', () => {
-  const shares = new PortShares(100);
+test('who holds most makes room for a VM below its share, and a VM that has its share for itself', () => {
+  const shares = new PortShares(6);
   shares.take(one);
   shares.take(two);
   shares.take(two);
-  assert.equal(shares.greediest, two);
+  assert.equal(shares.donor(one), two);
+  assert.equal(shares.donor(two), two);
+  assert.equal(shares.donor(three), two);
+  assert.equal(shares.allows(two), false);
+  assert.equal(shares.allows(three), true);
   assert.equal(shares.held(two), 2);
   assert.equal(shares.held(three), 0);
 });

@@ -27,6 +27,8 @@ export class GatewayBench {
   /** Payloads that reached TCP and UDP, with the reassembled flag. */
   readonly delivered: { protocol: number; payload: Buffer; reassembled: boolean }[] = [];
   readonly gateway: Gateway;
+  /** While true, the frames that come in are of one batch. */
+  inBatch = false;
   readonly #at: number;
 
   constructor(mtu = 1500) {
@@ -61,7 +63,7 @@ export class GatewayBench {
     this.arena.bytes.fill(0xa5, this.#at, this.#at + frame.length + 200);
     this.arena.bytes.set(frame, this.#at + 100);
     this.gateway.input(port, this.#at + 100, frame.length);
-    this.gateway.endOfBatch();
+    if (!this.inBatch) this.gateway.endOfBatch();
   }
 
   /** Everything that was refused, whatever the reason. */

@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import { EchoForwarder } from '../../src/flow/echo.ts';
 import { FlowPolicy } from '../../src/flow/policy.ts';
 import { Neighbour } from '../../src/gateway/neighbour.ts';
+import { FakePort } from '../fake-port.ts';
+import * as arp from '../../src/packet/arp.ts';
 import type { EndpointHandler, HostNetwork, PingEndpoint } from '../../src/host/endpoint.ts';
 import { MAPPED } from '../../src/packet/address.ts';
 import { pseudoIpv4, sum } from '../../src/packet/checksum.ts';
@@ -366,6 +368,7 @@ function withEcho(answer = 0): { bench: GatewayBench; echo: EchoForwarder; pings
     () => {},
   );
   gateway.icmpInput.echo = echo;
+  gateway.onBatch(() => echo.endOfBatch());
   return { bench, echo, pings, targets };
 }
 
@@ -400,8 +403,82 @@ test('ping flows are bounded: the one quiet longest makes room', () => {
   for (let identifier = 0; identifier < 1000; identifier++) {
     bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), identifier) }));
   }
+  // One VM, alone, has half.
   assert.equal(echo.size, 256);
   assert.equal(pings.filter(({ closed }) => closed).length, 744);
+  const other = new FakePort(bench.arena, 1);
+  bench.input(ipFrame({ source: '192.168.127.3', protocol: 1, payload: echoRequest(Buffer.alloc(8), 5) }), other);
+  bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), 2000) }));
+  assert.equal(pings.filter(({ closed }) => !closed).length, 1 + 171, 'beside another, a third');
+  echo.detached(bench.port);
+  assert.equal(echo.size, 1);
+  assert.equal(pings.filter(({ closed }) => !closed).length, 1);
+});
+
+test('a batch of pings opens some flows only', () => {
+  const { bench, echo } = withEcho();
+  bench.inBatch = true;
+  for (let identifier = 0; identifier < 100; identifier++) {
+    bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), identifier) }));
+  }
+  assert.equal(echo.size, 32);
+  assert.equal(echo.counters.dropFlood, 68);
+  bench.inBatch = false;
+  bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), 101) }));
+  bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), 102) }));
+  assert.equal(echo.size, 33);
+});
+
+/** An ARP announcement from `sender`. */
+function announcement(sender: string, mac: string): Buffer {
+  const frame = Buffer.alloc(42);
+  frame.write('ffffffffffff' + mac + '0806', 'hex');
+  arp.write(frame, 14, arp.REQUEST, 0x5a94, 1, address(sender), 0, 0, address(sender));
+  frame.write(mac, 22, 'hex');
+  return frame;
+}
+
+test('another VM can take an address neither by ARP nor by IP while its user is there', () => {
+  const bench = new GatewayBench();
+  const thief = new FakePort(bench.arena, 1);
+  const owner = (): unknown => bench.gateway.neighbours.lookup(0, 0, MAPPED, address('192.168.127.2'))?.port;
+  bench.input(ipFrame({}));
+  assert.equal(owner(), bench.port);
+  bench.input(announcement('192.168.127.2', '5a94efe40caa'), thief);
+  bench.input(ipFrame({}), thief);
+  assert.equal(owner(), bench.port);
+  assert.equal(bench.gateway.counters.dropSpoofed, 1);
+  assert.equal(bench.gateway.arp.dropped, 1);
+  assert.equal(bench.delivered.length, 1);
+  // It keeps its address while it sends, however it sends,
+  bench.timers.advance(29_000);
+  bench.input(ipFrame({}));
+  bench.timers.advance(58_000);
+  bench.input(ipFrame({}), thief);
+  assert.equal(owner(), bench.port);
+  // and while it has flows.
+  const neighbour = bench.gateway.neighbours.lookup(0, 0, MAPPED, address('192.168.127.2'))!;
+  neighbour.flows++;
+  bench.timers.advance(200_000);
+  bench.input(ipFrame({}), thief);
+  assert.equal(owner(), bench.port);
+  neighbour.flows--;
+  bench.input(ipFrame({}), thief);
+  assert.equal(owner(), thief, 'an address that was given up can be taken');
+  bench.gateway.detached(thief);
+  bench.input(ipFrame({}));
+  assert.equal(owner(), bench.port, 'and at once when its VM has gone');
+});
+
+test('addresses with flows are not pushed out by addresses that a VM makes up', () => {
+  const bench = new GatewayBench();
+  const table = bench.gateway.neighbours;
+  const learn = (word: number): Neighbour => table.learn(0, 0, MAPPED, word, bench.port, 0x5a94, word)!;
+  const busy = [learn(1), learn(2)];
+  for (const neighbour of busy) neighbour.flows++;
+  for (let word = 10; word < 5000; word++) learn(word);
+  assert.equal(table.size, 1024);
+  for (const neighbour of busy) assert.equal(table.lookup(0, 0, MAPPED, neighbour.w3), neighbour);
 });
 
 test('the pseudo-header sum of UDP is what the guest computes', () => {

@@ -160,14 +160,15 @@ for (const seeks of [undefined, false]) {
 
     test('small messages that are discarded one by one are never seen again, and the stream ends without a reset', async () => {
       const errors: Error[] = [];
-      let peerEnded = false;
+      let peerEnded!: () => void;
+      const ended = new Promise<void>((resolve) => (peerEnded = resolve));
       const { server, port } = await serve((socket) => {
         socket.on('error', (error) => errors.push(error));
         socket.on('data', (chunk) => {
           if (chunk.includes('.')) socket.end(chunk);
           else socket.write(chunk);
         });
-        socket.on('end', () => (peerEnded = true));
+        socket.on('end', () => peerEnded());
       });
       const { stream, events } = await open(port);
       const answer = async (text: string): Promise<void> => {
@@ -188,7 +189,7 @@ for (const seeks of [undefined, false]) {
       stream.discard(5);
       assert.equal(stream.peek(0, at, 1000, 1000, 1), 0);
       stream.shutdownWrite();
-      while (!peerEnded) await new Promise((resolve) => setImmediate(resolve));
+      await ended;
       stream.close();
       await new Promise((resolve) => setTimeout(resolve, 50));
       assert.deepEqual(errors, []);

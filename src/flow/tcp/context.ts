@@ -7,6 +7,7 @@ import type { HostNetwork, Spans } from '../../host/endpoint.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
 import type { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
+import type { PortShares } from '../port-shares.ts';
 import type { TcpFlow } from './flow.ts';
 import type { BatchChain } from '../batch-chain.ts';
 
@@ -20,7 +21,7 @@ export interface GuestSide {
 }
 
 export interface TcpLimits {
-  /** Flows in the table, all states. */
+  /** Flows in the table, all states. Of this and the next, one VM may have its share (see port-shares.ts). */
   readonly flows: number;
   /** Host connects under way at once. */
   readonly connecting: number;
@@ -82,8 +83,10 @@ export interface TcpContext {
   readonly spans: Spans;
   /** Where a fake packet is built to be quoted in an ICMP error. */
   readonly scratch: number;
-  /** Host connects under way. */
-  connecting: number;
+  /** Host connects under way, or waiting for their turn. */
+  readonly connecting: PortShares;
+  /** Opens the host side of a flow that is CONNECTING: now, or soon when many are being opened. */
+  dial(flow: TcpFlow): void;
   /** Has work for the end of this batch. */
   touch(flow: TcpFlow): void;
   /** Has work for the next pump. */

@@ -16,11 +16,12 @@ import { type HostNetwork, Spans, type StreamEndpoint } from '../../host/endpoin
 import type { Port } from '../../link/port.ts';
 import { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
+import { PortShares } from '../port-shares.ts';
 import { takeAck } from './acknowledge.ts';
 import { abort, guestReset, hostFailed, settle } from './close.ts';
 import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './context.ts';
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
-import { answerSynSent, checkConnect, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
+import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
 import { refuse, sendAck, sendSyn } from './output.ts';
 import { acceptable, drainBuffer, flushToHost, releaseBuffer, takeData } from './receive.ts';
 import { Segment } from './segment.ts';
@@ -30,12 +31,14 @@ import { discardAcknowledged, transmit } from './transmit.ts';
 
 /** Segments with data in one batch; a receive region of 1 MiB can hold no more that are longer than a header. */
 const CHAIN_LIMIT = 16_384;
+/** Host connects started within one batch, and later in each round: a guest that opens thousands at once must not hold up the others. */
+const DIALS = 32;
 /** RFC 5961 §7: challenge ACKs per second, for all flows. */
 const CHALLENGES_PER_SECOND = 100;
 
 export const DEFAULT_TCP_LIMITS: TcpLimits = {
-  flows: 32_768,
-  connecting: 1024,
+  flows: 65_536,
+  connecting: 2048,
   connectTimeout: 30_000,
   receiveWindow: 512 * 1024,
   timeWait: 4096,
@@ -67,6 +70,9 @@ export class TcpEngine implements Transport, FlowOwner {
   #queue: TcpFlow[] = [];
   #queueCount = 0;
   #pumping: TcpFlow[] = [];
+  /** How many host connects may still be started in this batch, and the flows whose connect waits for a later round. */
+  #dials = DIALS;
+  readonly #undialled: TcpFlow[] = [];
   readonly #blocked: Set<TcpFlow> = new Set();
   readonly #timeWait: Set<TcpFlow> = new Set();
   readonly #isnSecret: number;
@@ -96,7 +102,8 @@ export class TcpEngine implements Transport, FlowOwner {
       chain: new BatchChain(CHAIN_LIMIT),
       spans: new Spans(),
       scratch: arena.allocate(4096),
-      connecting: 0,
+      connecting: new PortShares(limits.connecting),
+      dial: (flow) => this.#dial(flow),
       touch: (flow) => this.#touch(flow),
       ready: (flow) => this.ready(flow),
       block: (flow) => this.#block(flow),
@@ -128,8 +135,9 @@ export class TcpEngine implements Transport, FlowOwner {
    * `remotePort` 0 picks a free one. Null when the table is full or no port is free.
    */
   connect(neighbour: Neighbour, guestPort: number, remote: RemoteAddress, remotePort: number, endpoint: StreamEndpoint): TcpFlow | null {
-    const { table, limits, counters } = this.#ctx;
-    if (table.size >= limits.flows) {
+    const { table, counters } = this.#ctx;
+    if (neighbour.port === null) return null;
+    if (!table.shares.allows(neighbour.port)) {
       counters.tableFull++;
       return null;
     }
@@ -180,11 +188,11 @@ export class TcpEngine implements Transport, FlowOwner {
       packet.destination3,
       remotePort,
     );
-    if (ctx.chain.full) this.endOfBatch();
+    if (ctx.chain.full) this.#settleBatch();
     if (flow === null) this.#unmatched(packet, segment, guestPort !== 0 && remotePort !== 0);
     else this.#matched(flow, packet, segment);
     // A reassembled packet lies in a buffer of its own, which the next one reuses.
-    if (packet.reassembled) this.endOfBatch();
+    if (packet.reassembled) this.#settleBatch();
   }
 
   #unmatched(packet: InboundPacket, segment: Segment, ports: boolean): void {
@@ -274,8 +282,13 @@ export class TcpEngine implements Transport, FlowOwner {
     this.#touch(flow);
   }
 
-  /** The memory of this batch is about to be reused. */
+  /** A VM's batch is complete, and its memory is about to be reused. */
   endOfBatch(): void {
+    this.#dials = DIALS;
+    this.#settleBatch();
+  }
+
+  #settleBatch(): void {
     const ctx = this.#ctx;
     for (let i = 0; i < this.#touchedCount; i++) {
       const flow = this.#touched[i]!;
@@ -290,9 +303,31 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** A phase of the turn. True when a flow used up its quota and has more to send. */
   pump(): boolean {
+    if (this.#undialled.length > 0) this.#dialMore();
+    this.#workQueue();
+    return this.#queueCount > 0 || this.#undialled.length > 0;
+  }
+
+  #dial(flow: TcpFlow): void {
+    if (this.#dials > 0) {
+      this.#dials--;
+      connectHost(this.#ctx, flow);
+      return;
+    }
+    this.#undialled.push(flow);
+    this.#wake();
+  }
+
+  #dialMore(): void {
+    for (const flow of this.#undialled.splice(0, DIALS)) {
+      if (!flow.removed) connectHost(this.#ctx, flow);
+    }
+  }
+
+  #workQueue(): void {
     const flows = this.#queue;
     const count = this.#queueCount;
-    if (count === 0) return false;
+    if (count === 0) return;
     this.#queue = this.#pumping;
     this.#pumping = flows;
     this.#queueCount = 0;
@@ -302,7 +337,6 @@ export class TcpEngine implements Transport, FlowOwner {
       this.#work(flow);
     }
     if (flows.length > 1024 && count < 256) flows.length = 256;
-    return this.#queueCount > 0;
   }
 
   #work(flow: TcpFlow): void {

@@ -10,6 +10,7 @@
 import type { EndpointHandler, StreamEndpoint } from '../../host/endpoint.ts';
 import { Timer } from '../../runtime/timer-wheel.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
+import type { Port } from '../../link/port.ts';
 import type { FlowEntry } from '../flow-table.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import { RttEstimator } from './rtt.ts';
@@ -52,6 +53,7 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
 
   state: State = State.CLOSED;
   readonly neighbour: Neighbour;
+  readonly vm: Port;
   /** Null before the host side exists and after it was closed. */
   endpoint: StreamEndpoint | null = null;
   /** For a local listener: called once the handshake is complete. */
@@ -148,9 +150,11 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   /** Counts among the host connects under way. */
   connecting = false;
 
+  /** `neighbour` is attached. */
   constructor(owner: FlowOwner, neighbour: Neighbour, guestPort: number, remote: RemoteAddress, remotePort: number) {
     this.owner = owner;
     this.neighbour = neighbour;
+    this.vm = neighbour.port!;
     this.guest0 = neighbour.w0;
     this.guest1 = neighbour.w1;
     this.guest2 = neighbour.w2;

@@ -27,7 +27,7 @@ const UNREACHABLE_HOST = 1;
 
 /** A SYN for which there is no flow. */
 export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: InboundPacket, segment: Segment): void {
-  const { counters, limits } = ctx;
+  const { counters } = ctx;
   const destination = packet.destination3;
   if (ctx.policy.blocked(destination)) {
     counters.blocked++;
@@ -40,11 +40,11 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
     counters.refused++;
     return refuse(ctx, packet, segment);
   }
-  if (ctx.table.size >= limits.flows) {
+  if (!ctx.table.shares.allows(packet.port)) {
     counters.tableFull++;
     return refuse(ctx, packet, segment);
   }
-  if (ctx.connecting >= limits.connecting) {
+  if (accept === undefined && !ctx.connecting.allows(packet.port)) {
     // Silently: the guest tries again in a second, when some of the others have been answered.
     counters.connectingFull++;
     return;
@@ -60,11 +60,17 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
     else giveUp(ctx, flow, 0);
     return;
   }
-  const endpoint = ctx.host.connectStream(new IpAddress(0, 0, MAPPED, target), destinationPort, flow);
+  ctx.connecting.take(flow.vm);
+  flow.connecting = true;
+  ctx.dial(flow);
+}
+
+/** Starts the host's connect of a flow that is CONNECTING. */
+export function connectHost(ctx: TcpContext, flow: TcpFlow): void {
+  const target = ctx.policy.translate(flow.remote3);
+  const endpoint = ctx.host.connectStream(new IpAddress(0, 0, MAPPED, target), flow.remotePort, flow);
   if (typeof endpoint === 'number') return giveUp(ctx, flow, -endpoint);
   flow.endpoint = endpoint;
-  ctx.connecting++;
-  flow.connecting = true;
   armConnect(ctx, flow);
   checkConnect(ctx, flow);
 }
@@ -82,7 +88,7 @@ export function checkConnect(ctx: TcpContext, flow: TcpFlow): void {
 export function endConnect(ctx: TcpContext, flow: TcpFlow): void {
   if (!flow.connecting) return;
   flow.connecting = false;
-  ctx.connecting--;
+  ctx.connecting.give(flow.vm);
 }
 
 /** What the guest's SYN tells (RFC 9293 §3.10.7.2). Data in it is left for the guest to send again. */
@@ -127,6 +133,7 @@ function giveUp(ctx: TcpContext, flow: TcpFlow, errno: number): void {
   const { counters } = ctx;
   flow.endpoint?.close();
   flow.endpoint = null;
+  endConnect(ctx, flow);
   if (errno === EMFILE || errno === ENFILE || errno === ENOBUFS || errno === ENOMEM) counters.hostExhausted++;
   if (errno === ENETUNREACH || errno === EHOSTUNREACH) {
     counters.unreachable++;

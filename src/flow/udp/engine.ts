@@ -39,6 +39,9 @@ const ROOM_PER_CALL = 4 * SLOT_SIZE;
 /** Sends in a row that a host may refuse before the rest of a batch is given up. */
 const REFUSALS = 3;
 
+/** A guest that opens thousands of conversations at once must not hold up the others: what is beyond is dropped. */
+const OPENINGS = 128;
+
 /** Milliseconds of silence: after the answer of a resolver, of a one-shot exchange, of one-way traffic, of talk (RFC 4787 REQ-5). */
 const TIMEOUT_ANSWERED_DNS = 2000;
 const TIMEOUT_ONE_SHOT = 10_000;
@@ -63,7 +66,8 @@ export interface UdpOptions {
   readonly maxFlows?: number;
 }
 
-export const DEFAULT_UDP_FLOWS = 8192;
+/** Of these one VM may have its share (see port-shares.ts). */
+export const DEFAULT_UDP_FLOWS = 16_384;
 
 export class UdpCounters {
   datagramsIn = 0;
@@ -82,6 +86,8 @@ export class UdpCounters {
   dropHostBusy = 0;
   dropHostError = 0;
   dropTooLarge = 0;
+  /** Would have opened too many conversations at once. */
+  dropFlood = 0;
   dropNoRoom = 0;
   hostExhausted = 0;
 }
@@ -100,6 +106,8 @@ export class UdpEngine implements Transport, UdpFlowOwner {
   #queue: UdpFlow[] = [];
   #queueCount = 0;
   #pumping: UdpFlow[] = [];
+  /** Conversations that may still be opened in this batch. */
+  #openings = OPENINGS;
   readonly #blocked: Set<UdpFlow> = new Set();
   readonly #order: UseOrder = new UseOrder();
   readonly #lengths: Int32Array = new Int32Array(SLOTS);
@@ -160,9 +168,9 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     );
     const target = flow ?? this.#open(packet, guestPort, remotePort, length - udp.HEADER);
     if (target === null) return;
-    if (this.#chain.full) this.endOfBatch();
+    if (this.#chain.full) this.#sendChains();
     this.#append(target, at + udp.HEADER, length - udp.HEADER);
-    if (packet.reassembled) this.endOfBatch();
+    if (packet.reassembled) this.#sendChains();
   }
 
   #append(flow: UdpFlow, at: number, length: number): void {
@@ -184,12 +192,17 @@ export class UdpEngine implements Transport, UdpFlowOwner {
       this.counters.blocked++;
       return null;
     }
+    if (this.#openings <= 0) {
+      this.counters.dropFlood++;
+      return null;
+    }
     const target = policy.translate(destination);
     if (gateway.isLocal(target)) {
       this.counters.refused++;
       gateway.icmp.unreachable(packet, icmp.CODE_PORT);
       return null;
     }
+    this.#openings--;
     const flow = new UdpFlow(this, packet.neighbour, guestPort, [0, 0, MAPPED, destination], remotePort);
     const endpoint = this.#dial(host, target, remotePort, guestPort, flow);
     if (typeof endpoint === 'number') {
@@ -198,7 +211,7 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     }
     flow.endpoint = endpoint;
     // Only now: a destination that can't be dialled costs nobody his conversation.
-    if (this.#table.full) this.#evict();
+    this.#makeRoom(flow.vm);
     this.#adopt(flow);
     this.counters.opened++;
     return flow;
@@ -210,7 +223,7 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     const endpoint = host.openDatagram(address, port, localPort, flow);
     if (endpoint !== -EMFILE && endpoint !== -ENFILE) return endpoint;
     this.counters.hostExhausted++;
-    if (!this.#evict()) return endpoint;
+    if (!this.#evict(flow.vm)) return endpoint;
     return host.openDatagram(address, port, localPort, flow);
   }
 
@@ -220,8 +233,14 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     this.#options.timers.arm(flow.timer, TIMEOUT_ONE_SHOT);
   }
 
-  #evict(): boolean {
-    const leaving = this.#order.first();
+  /** A VM's share shrinks when others come: more than one conversation may have to go. */
+  #makeRoom(vm: Port): void {
+    while (!this.#table.shares.allows(vm) && this.#evict(vm));
+  }
+
+  /** One conversation makes room for another of this VM. */
+  #evict(vm: Port): boolean {
+    const leaving = this.#order.first(this.#table.shares.donor(vm));
     if (leaving === undefined) return false;
     this.counters.evicted++;
     if (leaving.chainHead >= 0) this.#sendChain(leaving);
@@ -249,8 +268,14 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     return true;
   }
 
-  /** The memory of this batch is about to be reused: send each flow's run. */
+  /** A VM's batch is complete, and its memory is about to be reused. */
   endOfBatch(): void {
+    this.#openings = OPENINGS;
+    this.#sendChains();
+  }
+
+  /** Sends each flow's run. */
+  #sendChains(): void {
     for (let i = 0; i < this.#touchedCount; i++) this.#sendChain(this.#touched[i]!);
     this.#touchedCount = 0;
     this.#chain.clear();
@@ -423,7 +448,8 @@ export class UdpEngine implements Transport, UdpFlowOwner {
   openFromHost(neighbour: Neighbour, guestPort: number, remote: IpAddress, remotePort: number, endpoint: DatagramEndpoint): UdpFlow | null {
     const { w0, w1, w2, w3 } = neighbour;
     if (this.#table.find(w0, w1, w2, w3, guestPort, remote.w0, remote.w1, remote.w2, remote.w3, remotePort) !== null) return null;
-    if (this.#table.full && !this.#evict()) return null;
+    if (neighbour.port === null) return null;
+    this.#makeRoom(neighbour.port);
     const flow = new UdpFlow(this, neighbour, guestPort, [remote.w0, remote.w1, remote.w2, remote.w3], remotePort);
     flow.endpoint = endpoint;
     endpoint.handler = flow;

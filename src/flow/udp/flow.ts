@@ -26,6 +26,7 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   readonly remotePort: number;
   hash = 0;
   readonly neighbour: Neighbour;
+  readonly vm: Port;
   endpoint!: DatagramEndpoint;
   readonly timer: Timer;
   /** Datagrams from the guest and from the host: what the idle timeout depends on. */
@@ -44,6 +45,7 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   removed = false;
   readonly #owner: UdpFlowOwner;
 
+  /** `neighbour` is attached. */
   constructor(
     owner: UdpFlowOwner,
     neighbour: Neighbour,
@@ -53,6 +55,7 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   ) {
     this.#owner = owner;
     this.neighbour = neighbour;
+    this.vm = neighbour.port!;
     this.guest0 = neighbour.w0;
     this.guest1 = neighbour.w1;
     this.guest2 = neighbour.w2;

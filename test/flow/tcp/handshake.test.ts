@@ -220,6 +220,23 @@ test('gives up a host connect that takes too long', () => {
   assert.equal(bench.engine.size, 0);
 });
 
+test('of many SYNs in one batch some are dialled at once and the others round by round', () => {
+  const bench = new Bench();
+  for (let port = 1; port <= 100; port++) bench.input({ flags: SYN, seq: 5, guestPort: port });
+  assert.equal(bench.host.streams.length, 32);
+  // One that changes its mind while it waits is never dialled.
+  bench.input({ flags: RST, seq: 6, guestPort: 50 });
+  bench.engine.endOfBatch();
+  assert.equal(bench.engine.pump(), true);
+  assert.equal(bench.host.streams.length, 63);
+  // The next batch does not wait behind them.
+  bench.input({ flags: SYN, seq: 5, guestPort: 200 });
+  assert.equal(bench.host.streams.length, 64);
+  bench.round();
+  assert.equal(bench.host.streams.length, 100);
+  assert.equal(bench.drain().filter(({ flags }) => flags === (SYN | ACK)).length, 100);
+});
+
 test('a flood of SYNs stops at the limit of connects under way, and earlier ones still succeed', () => {
   const bench = new Bench({ limits: { connecting: 16 } });
   bench.host.answer = -EINPROGRESS;

@@ -94,6 +94,7 @@ export class Bench {
   readonly #at: number = this.arena.allocate(1 << 20);
   #offset = 0;
 
+  /** `maxFlows`: what the bench's VM may have while it is alone, half of the engine's. */
   constructor(maxFlows = 8192, options: BenchOptions = {}) {
     const { arena } = this;
     this.neighbour.port = this.port;
@@ -114,7 +115,7 @@ export class Bench {
         random: new SeededRandom(5),
         host: options.host?.(arena) ?? host,
         policy: new FlowPolicy({ nat: new Map([[address('192.168.127.254'), address('127.0.0.1')]]), allowLinkLocal: false }),
-        maxFlows,
+        maxFlows: 2 * maxFlows,
         gateway: {
           macHi: 0x5a94,
           macLo: 0xefe40cdd | 0,

@@ -12,9 +12,12 @@ import { ENETUNREACH } from '../../../src/system/errno.ts';
 import { FakePort } from '../../fake-port.ts';
 import { address, Bench, FakeDatagram } from './bench.ts';
 
-/** A guest that scans: `count` conversations of one datagram each, in one batch. */
+/** A guest that scans: `count` conversations of one datagram each, a hundred to the batch. */
 function scan(bench: Bench, count: number): void {
-  for (let i = 0; i < count; i++) bench.input('9.9.9.9', 1 + i, 'x', { from: 6000 });
+  for (let i = 0; i < count; i++) {
+    bench.input('9.9.9.9', 1 + i, 'x', { from: 6000 });
+    if (i % 100 === 99) bench.round();
+  }
   bench.round();
 }
 
@@ -54,6 +57,33 @@ test('datagrams of a conversation that makes room within the batch are sent befo
   assert.equal(bench.endpoints.length, 100);
   for (const endpoint of bench.endpoints) assert.deepEqual(endpoint.sent.map(String), ['x']);
   assert.equal(bench.engine.size, 10);
+});
+
+test('a guest that opens thousands of conversations in one batch gets some of them, and the next batch gets its own', () => {
+  const bench = new Bench(8192);
+  for (let i = 0; i < 3000; i++) bench.input('9.9.9.9', 1 + i, 'x');
+  bench.round();
+  assert.equal(bench.endpoints.length, 128);
+  assert.equal(bench.engine.counters.dropFlood, 2872);
+  bench.send('1.1.1.1', 53, 'question');
+  assert.equal(bench.endpoints.length, 129);
+});
+
+test("a VM's flood of conversations does not end another VM's", () => {
+  const bench = new Bench(100);
+  const other = new Neighbour(0, 0, MAPPED, address('192.168.127.3'));
+  other.port = new FakePort(bench.arena, 1);
+  const open = (port: number): unknown =>
+    bench.engine.openFromHost(other, port, IpAddress.parse('1.1.1.1')!, 53, new FakeDatagram(bench.arena, { onReady: () => {} }));
+  scan(bench, 100);
+  for (let port = 1; port <= 50; port++) assert.notEqual(open(port), null);
+  scan(bench, 1000);
+  const mine = [...bench.engine].filter((flow) => flow.vm === bench.port).length;
+  assert.equal(bench.engine.size - mine, 50);
+  // With two VMs the share is a third.
+  assert.equal(mine, 67);
+  for (let port = 51; port <= 100; port++) assert.notEqual(open(port), null);
+  assert.equal([...bench.engine].filter((flow) => flow.vm === other.port).length, 67);
 });
 
 test('a destination that cannot be reached costs nobody his conversation', () => {
