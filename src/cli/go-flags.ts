@@ -4,6 +4,8 @@
  * `-name value`, `-name=value`, one dash or two; booleans take no separate value; parsing stops at the first other word.
  */
 
+import { goQuote } from './go-quote.ts';
+
 export type FlagKind = 'bool' | 'int' | 'string' | 'list';
 
 export interface FlagDefinition {
@@ -80,7 +82,7 @@ function split(word: string): { name: string; value: string | undefined } {
 function parseBool(name: string, text: string): boolean {
   if (TRUE.includes(text)) return true;
   if (FALSE.includes(text)) return false;
-  throw new FlagError(`invalid boolean value "${text}" for -${name}: parse error`);
+  throw new FlagError(`invalid boolean value ${goQuote(text)} for -${name}: parse error`);
 }
 
 const MINIMUM = -(2n ** 63n);
@@ -91,10 +93,10 @@ function parseInteger(name: string, text: string): number {
   const [, sign, digits] = /^([+-]?)(.+)$/s.exec(text) ?? [];
   const plain = digits === undefined || /^_|__|_$/.test(digits) ? '' : digits.replaceAll('_', '');
   const known = /^(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|[1-9][0-9]*|0)$/.test(plain);
-  if (!known) throw new FlagError(`invalid value "${text}" for flag -${name}: parse error`);
+  if (!known) throw new FlagError(`invalid value ${goQuote(text)} for flag -${name}: parse error`);
   const magnitude = BigInt(/^0[0-7]/.test(plain) ? `0o${plain.slice(1)}` : plain);
   const value = sign === '-' ? -magnitude : magnitude;
-  if (value < MINIMUM || value > MAXIMUM) throw new FlagError(`invalid value "${text}" for flag -${name}: value out of range`);
+  if (value < MINIMUM || value > MAXIMUM) throw new FlagError(`invalid value ${goQuote(text)} for flag -${name}: value out of range`);
   return Number(value);
 }
 
@@ -111,5 +113,5 @@ export function usage(program: string, definitions: Record<string, FlagDefinitio
 }
 
 function quoted(value: boolean | number | string): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return typeof value === 'string' ? goQuote(value) : String(value);
 }

@@ -1,5 +1,6 @@
 /** Log records as gvproxy's callers know them (contract §4.4): logrus text, coloured on a terminal. */
 import { writeSync } from 'node:fs';
+import { goQuote } from './go-quote.ts';
 
 export const LEVELS = ['panic', 'fatal', 'error', 'warning', 'info', 'debug', 'trace'] as const;
 export type Level = (typeof LEVELS)[number];
@@ -68,7 +69,7 @@ function plain(level: Level, message: string, now: Date): string {
 }
 
 function quoteIfNeeded(text: string): string {
-  return /^[A-Za-z0-9\-._/@^+]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[A-Za-z0-9\-._/@^+]+$/.test(text) ? text : goQuote(text);
 }
 
 /** RFC 3339 in local time, to the second; `Z` for UTC as Go prints it. */
