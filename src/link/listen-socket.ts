@@ -30,16 +30,28 @@ export interface ListenSocket {
   close(): void;
 }
 
-/** `unix://PATH` or `tcp://HOST:PORT`. Throws SystemError, or TypeError for a URL that is none. */
+/**
+ * `unix://PATH` or `tcp://HOST:PORT`; without HOST every address, port 0 for a free one. Throws SystemError, the resolver's
+ * error, or TypeError for a URL that names no place to listen on, with Go's messages.
+ */
 export async function openListenSocket(url: string, arena: Arena): Promise<ListenSocket> {
-  const parsed = new URL(url);
+  // Not `URL`: that refuses `tcp://:80`.
+  const [, scheme = '', authority = '', path = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)/i.exec(url)!;
   const scratch = arena.allocate(256);
   try {
-    if (parsed.protocol === 'unix:') return openUnix(decodeURIComponent(parsed.pathname), arena, scratch);
-    if (parsed.protocol === 'tcp:') return await openTcp(parsed, arena, scratch);
-    throw new SystemError('listen', EINVAL, { address: url, advice: 'unexpected scheme' });
+    if (scheme.toLowerCase() === 'unix') return openUnix(decoded(path), arena, scratch);
+    if (scheme.toLowerCase() === 'tcp') return await openTcp(authority, arena, scratch);
+    throw new TypeError(`unexpected scheme ${JSON.stringify(scheme)} in ${url} (want unix:///PATH or tcp://HOST:PORT)`);
   } finally {
     arena.free(scratch, 256);
+  }
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    throw new TypeError(`invalid URL escape in ${path}`);
   }
 }
 
@@ -61,13 +73,11 @@ function openUnix(path: string, arena: Arena, scratch: number): ListenSocket {
   return { fd, address: `unix://${path}`, close: remove };
 }
 
-async function openTcp(url: URL, arena: Arena, scratch: number): Promise<ListenSocket> {
-  const port = Number(url.port);
-  // URL lets `tcp://:80` through as a host of its own; gvproxy means every address.
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const address = IpAddress.parse(host === '' ? '::' : host) ?? IpAddress.parse((await lookup(host)).address)!;
+async function openTcp(authority: string, arena: Arena, scratch: number): Promise<ListenSocket> {
+  const { host, port } = hostPort(authority.slice(authority.lastIndexOf('@') + 1));
+  const address = host === '' ? everyAddress() : (IpAddress.parse(host) ?? (await resolved(host)));
   const context = { address: address.toString(), port };
-  const fd = check(socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', context);
+  const fd = check(streamSocket(address), 'socket', context);
   const base = addressOf(arena.memory.buffer);
   arena.words[scratch >> 2] = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, base + scratch, 4);
@@ -80,6 +90,38 @@ async function openTcp(url: URL, arena: Arena, scratch: number): Promise<ListenS
   const bound = readSockaddr(arena.bytes, scratch)!;
   const text = formatAddress(...bound.words);
   return { fd, address: `tcp://${text.includes(':') ? `[${text}]` : text}:${bound.port}`, close: () => void close(fd) };
+}
+
+/** As Go splits them: an empty port is 0. */
+function hostPort(text: string): { host: string; port: number } {
+  if (text === '') return { host: '', port: 0 };
+  const refuse = (reason: string, what = text): never => {
+    throw new TypeError(`listen tcp: address ${what}: ${reason}`);
+  };
+  const [, bracketed, plain = '', digits] = /^(?:\[(.*)\]|(.*?))(?::([^:\]]*))?$/s.exec(text)!;
+  if (digits === undefined) return refuse('missing port in address');
+  if (plain.includes(':')) return refuse('too many colons in address');
+  if (!/^\d*$/.test(digits) || Number(digits) > 65_535) return refuse('invalid port', digits);
+  return { host: bracketed ?? plain, port: Number(digits) };
+}
+
+/** Both families, or IPv4 on a kernel without IPv6. */
+function everyAddress(): IpAddress {
+  const every = new IpAddress(0, 0, 0, 0);
+  const fd = streamSocket(every);
+  if (fd < 0) return IpAddress.v4(0);
+  close(fd);
+  return every;
+}
+
+/** IPv4 where a name has both families, as Go does: QEMU's `connect=127.0.0.1:…` must find what `tcp://localhost:…` opened. */
+async function resolved(host: string): Promise<IpAddress> {
+  return IpAddress.parse((await lookup(host, { verbatim: false })).address)!;
+}
+
+/** A descriptor, or a negative errno. */
+function streamSocket(address: IpAddress): number {
+  return socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 function start(fd: number, at: number, size: number, arena: Arena, context: { address: string; port?: number }): void {
