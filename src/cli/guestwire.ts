@@ -1,31 +1,34 @@
 /** `guestwire`: for now, the way to the programs that the package brings. */
 import { type Environment, gvproxy } from './gvproxy.ts';
-import { version } from './version.ts';
+import { banner } from './version.ts';
 
-const HELP = `guestwire: networking for virtual machines without root
+const TEXT = `guestwire: networking for virtual machines without root
 
   guestwire run [flags]    run a network; flags as gvproxy has them (guestwire run -help)
-  guestwire --version      print the version
-  guestwire --help         print this
+  guestwire version        print the version; also -v, -version, --version
+  guestwire help           print this; also -h, -help, --help
 
 Programs of the package: gvproxy (drop-in for gvisor-tap-vsock), guestwire.
 
   guestwire run -listen-qemu unix:///tmp/vm.sock
-  qemu-system-x86_64 … -netdev stream,id=n0,addr.type=unix,addr.path=/tmp/vm.sock -device virtio-net-pci,netdev=n0,mac=5a:94:ef:e4:0c:ee
+  qemu-system-x86_64 … -netdev stream,id=n0,server=off,addr.type=unix,addr.path=/tmp/vm.sock -device virtio-net-pci,netdev=n0,mac=5a:94:ef:e4:0c:ee
 `;
+
+const VERSION = ['version', '-v', '-version', '--version'];
+const HELP = ['help', '-h', '-help', '--help'];
 
 /** Resolves with the exit status. */
 export async function guestwire(environment: Environment): Promise<number> {
   const [command, ...rest] = environment.argv;
   if (command === 'run') return gvproxy({ ...environment, argv: rest, program: `${environment.program} run` });
-  if (command === '--version' || command === '-version') {
-    environment.stdout(`guestwire version ${version()}\n`);
+  if (command !== undefined && VERSION.includes(command)) {
+    environment.stdout(`${banner(environment.name)}\n`);
     return 0;
   }
-  if (command === '--help' || command === '-h' || command === '-help') {
-    environment.stdout(HELP);
+  if (command !== undefined && HELP.includes(command)) {
+    environment.stdout(TEXT);
     return 0;
   }
-  environment.stderr(command === undefined ? HELP : `guestwire: unknown command ${JSON.stringify(command)}; guestwire --help lists them\n`);
+  environment.stderr(command === undefined ? TEXT : `guestwire: unknown command ${JSON.stringify(command)}; guestwire help lists them\n`);
   return 2;
 }

@@ -14,7 +14,7 @@ import { parseSearchDomains } from '../service/dns/host-files.ts';
 import { FlagError, type FlagValues, HelpRequested, parseFlags, usage } from './go-flags.ts';
 import { GVPROXY_FLAGS, LATER_FLAGS } from './gvproxy-flags.ts';
 import { descriptorSink, Log } from './log.ts';
-import { version } from './version.ts';
+import { banner } from './version.ts';
 
 type Values = FlagValues<typeof GVPROXY_FLAGS>;
 
@@ -25,6 +25,8 @@ const COUNT_INTERVAL = 5000;
 
 export interface Environment {
   readonly argv: readonly string[];
+  /** As version and log name the program. */
+  readonly name: string;
   /** As the usage names it. */
   readonly program: string;
   stdout(text: string): void;
@@ -44,7 +46,7 @@ export async function gvproxy(environment: Environment): Promise<number> {
     return error instanceof FlagError ? 2 : 0;
   }
   if (values.version) {
-    environment.stdout(`gvproxy version ${version()}\n`);
+    environment.stdout(`${banner(environment.name)}\n`);
     return 0;
   }
   let log = new Log(descriptorSink(2, environment.stderrIsTerminal));
@@ -52,7 +54,7 @@ export async function gvproxy(environment: Environment): Promise<number> {
     if (values['log-file'] !== '') log = fileLog(values['log-file']);
     if (values.debug) log.level = 'debug';
     if (values.debug && values['log-file'] !== '') describe(log, environment);
-    return await run(validate(values), values, log);
+    return await run(environment, validate(values), values, log);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     log.record('fatal', error.message);
@@ -69,8 +71,8 @@ function fileLog(path: string): Log {
 }
 
 /** Contract §4.4: what a bug report needs. */
-function describe(log: Log, { argv, program }: Environment): void {
-  log.debug(version());
+function describe(log: Log, { argv, name, program }: Environment): void {
+  log.debug(banner(name));
   log.debug(`${process.platform}/${process.arch}`);
   log.debug([program, ...argv].join(' '));
 }
@@ -127,8 +129,8 @@ interface Ending {
   readonly failed: boolean;
 }
 
-async function run(addresses: AddressPlan, values: Values, log: Log): Promise<number> {
-  log.info(version());
+async function run({ name }: Environment, addresses: AddressPlan, values: Values, log: Log): Promise<number> {
+  log.info(banner(name));
   const pidFile = values['pid-file'];
   let network: VirtualNetwork | undefined;
   let counts: NodeJS.Timeout | undefined;
@@ -144,7 +146,7 @@ async function run(addresses: AddressPlan, values: Values, log: Log): Promise<nu
   } catch (error) {
     end = { reason: (error as Error).message, failed: true };
   }
-  log.error(`gvproxy exiting: ${end.reason}`);
+  log.error(`${name} exiting: ${end.reason}`);
   clearInterval(counts);
   await network?.close();
   if (pidFile !== '') rmSync(pidFile, { force: true });

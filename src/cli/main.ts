@@ -1,10 +1,11 @@
 /** Runs a program with this process's arguments and streams, and exits with its status. */
 import type { Environment } from './gvproxy.ts';
 
-export async function main(program: string, run: (environment: Environment) => Promise<number>): Promise<void> {
+export async function main(name: string, run: (environment: Environment) => Promise<number>): Promise<void> {
   const status = await run({
     argv: process.argv.slice(2),
-    program,
+    name,
+    program: name,
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
     stderrIsTerminal: process.stderr.isTTY,

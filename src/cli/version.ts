@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
-/** `v` and the package's version. */
-export function version(): string {
+/** What `-version` prints and the log begins with: `gvproxy version v1.2.3`. Callers of gvproxy look for it. */
+export function banner(name: string): string {
   const { version: text } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
-  return `v${text}`;
+  return `${name} version v${text}`;
 }

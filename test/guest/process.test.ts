@@ -196,3 +196,9 @@ test('a forward whose port is taken ends the program with a clear message', asyn
   await until(() => first.process.child.exitCode === null, 'the first to go on');
   await first.process.kill('SIGTERM');
 });
+
+test('the log begins with the version, as callers look for it', async () => {
+  const gvproxy = await Gvproxy.start();
+  await gvproxy.process.kill('SIGTERM');
+  assert.match(gvproxy.process.output, /^time="[^"]+" level=info msg="gvproxy version v\d+\.\d+\.\d+"\n/);
+});
