@@ -4,22 +4,24 @@
  * Exit status: 0 after a signal or when the last VM has gone; 1 when something failed; 2 for a command line that makes no
  * sense. The original exits with 0 after failures at run time too (contract §16 row 2); ours says so.
  */
-import { existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, openSync, readFileSync } from 'node:fs';
 import { commandLineNetwork } from '../config/defaults.ts';
 import { type AddressPlan, ConfigError, planAddresses } from '../config/subnet.ts';
 import type { Port } from '../link/port.ts';
 import { VirtualNetwork } from '../network.ts';
 import type { NetworkOptions } from '../network-options.ts';
 import { parseSearchDomains } from '../service/dns/host-files.ts';
+import { fileErrorText } from './go-errors.ts';
 import { FlagError, type FlagValues, HelpRequested, parseFlags, usage } from './go-flags.ts';
 import { GVPROXY_FLAGS, LATER_FLAGS } from './gvproxy-flags.ts';
 import { descriptorSink, Log } from './log.ts';
+import { PidFile } from './pid-file.ts';
 import { banner } from './version.ts';
 
 type Values = FlagValues<typeof GVPROXY_FLAGS>;
 
 /** Signals that end the program. */
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Milliseconds between the byte counts that `-debug` logs. */
 const COUNT_INTERVAL = 5000;
 
@@ -127,17 +129,23 @@ function networkOptions(addresses: AddressPlan, values: Values, log: Log): Netwo
 interface Ending {
   readonly reason: string;
   readonly failed: boolean;
+  readonly signal?: NodeJS.Signals;
 }
 
 async function run({ name }: Environment, addresses: AddressPlan, values: Values, log: Log): Promise<number> {
   log.info(banner(name));
-  const pidFile = values['pid-file'];
+  let pidFile: PidFile | undefined;
   let network: VirtualNetwork | undefined;
   let counts: NodeJS.Timeout | undefined;
   const ending = new Promise<Ending>((resolve) => catchSignals(resolve));
   let end: Ending;
   try {
-    if (pidFile !== '') writePidFile(pidFile, log);
+    if (values['pid-file'] !== '') pidFile = new PidFile(values['pid-file']);
+  } catch (error) {
+    log.error(`failed to create pidfile: ${fileErrorText(error)} (flag -pid-file)`);
+    return 1;
+  }
+  try {
     network = await VirtualNetwork.create(networkOptions(addresses, values, log));
     log.info('waiting for clients...');
     const gone = values['listen-qemu'] === '' ? ending : listen(network, values['listen-qemu'], log);
@@ -149,7 +157,9 @@ async function run({ name }: Environment, addresses: AddressPlan, values: Values
   log.error(`${name} exiting: ${end.reason}`);
   clearInterval(counts);
   await network?.close();
-  if (pidFile !== '') rmSync(pidFile, { force: true });
+  if (end.failed) pidFile?.giveBack();
+  else pidFile?.remove();
+  if (end.signal === 'SIGHUP') endAsUncaught(end.signal);
   return end.failed ? 1 : 0;
 }
 
@@ -160,18 +170,15 @@ function catchSignals(resolve: (ending: Ending) => void): void {
     process.on(signal, () => {
       if (caught) process.exit(1);
       caught = true;
-      resolve({ reason: 'signal caught', failed: false });
+      resolve({ reason: 'signal caught', failed: false, signal });
     });
   }
 }
 
-function writePidFile(path: string, log: Log): void {
-  try {
-    writeFileSync(path, String(process.pid));
-  } catch (error) {
-    log.error(`failed to create pidfile: ${(error as Error).message}`);
-    throw error;
-  }
+/** gvproxy leaves SIGHUP to the system (contract §4.5). We clean up first; who waits for us sees the same end. */
+function endAsUncaught(signal: NodeJS.Signals): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }
 
 /** Listens for VMs; resolves when the last one has gone, as callers rely on (contract §6.8). */

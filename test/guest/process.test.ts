@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatIpv4 } from '../../src/packet/address.ts';
 import { SoftGuest } from '../../src/testing/index.ts';
 import { Gvproxy } from './gvproxy.ts';
-import { delay, GVPROXY, Running, until } from './process.ts';
+import { delay, GVPROXY, Running, temporaryFolder, until } from './process.ts';
 
 const MAC = '5a:94:ef:e4:0c:ee';
 
@@ -201,4 +202,38 @@ test('the log begins with the version, as callers look for it', async () => {
   const gvproxy = await Gvproxy.start();
   await gvproxy.process.kill('SIGTERM');
   assert.match(gvproxy.process.output, /^time="[^"]+" level=info msg="gvproxy version v\d+\.\d+\.\d+"\n/);
+});
+
+test('a second instance that fails leaves the pid file of the first', async () => {
+  const pidFile = join(temporaryFolder(), 'pid');
+  const first = await Gvproxy.start({ flags: ['-pid-file', pidFile] });
+  const pid = String(first.process.child.pid);
+  const second = new Running(GVPROXY, ['-ssh-port', String(first.sshPort), '-pid-file', pidFile]);
+  assert.equal(await second.ended, 1);
+  assert.equal(readFileSync(pidFile, 'utf8'), pid);
+  await first.process.kill('SIGTERM');
+  assert.equal(existsSync(pidFile), false);
+});
+
+test('a pid file that another process has taken over is left to it, one of a process that is gone is not', async () => {
+  const pidFile = join(temporaryFolder(), 'pid');
+  const gone = new Running(process.execPath, ['-e', '']);
+  await gone.ended;
+  writeFileSync(pidFile, String(gone.child.pid));
+  assert.equal(await new Running(GVPROXY, ['-mtu', '-5', '-pid-file', pidFile]).ended, 1);
+  assert.equal(existsSync(pidFile), false);
+
+  const gvproxy = await Gvproxy.start({ flags: ['-pid-file', pidFile] });
+  writeFileSync(pidFile, '1');
+  await gvproxy.process.kill('SIGTERM');
+  assert.equal(readFileSync(pidFile, 'utf8'), '1');
+});
+
+test('SIGHUP ends it as it would end gvproxy, with its files removed', async () => {
+  const pidFile = join(temporaryFolder(), 'pid');
+  const gvproxy = await Gvproxy.start({ flags: ['-pid-file', pidFile] });
+  await gvproxy.process.kill('SIGHUP');
+  assert.equal(gvproxy.process.child.signalCode, 'SIGHUP');
+  assert.match(gvproxy.process.output, /msg="gvproxy exiting: signal caught"/);
+  assert.equal(existsSync(gvproxy.socket) || existsSync(pidFile), false);
 });
