@@ -1,14 +1,21 @@
-/** gvproxy's flags (contract §2.2). Those marked are accepted by name and refused clearly until their part is built. */
-import type { FlagDefinition } from './go-flags.ts';
+/** gvproxy's flags (contract §2.2). Those marked with `later` are refused until their part is built. */
+import type { FlagDefinition, FlagValues } from './go-flags.ts';
 import { DEFAULT_SSH_PORT, DEFAULT_SUBNET } from '../config/defaults.ts';
 
+/** Ends the usage of a flag that is refused. At the end, where it disturbs no program that reads the usage. */
+const LATER = ' (not in this version)';
+
+function later(usage: string): string {
+  return usage + LATER;
+}
+
 export const GVPROXY_FLAGS = {
-  config: { kind: 'string', usage: 'Use a YAML configuration file' },
-  listen: { kind: 'list', usage: 'URLs to serve the control API on' },
-  services: { kind: 'string', usage: 'Exposes the same HTTP API as the -listen flag, without the /connect endpoint' },
+  config: { kind: 'string', usage: later('Use a YAML configuration file') },
+  listen: { kind: 'list', usage: later('URLs to serve the control API on') },
+  services: { kind: 'string', usage: later('Exposes the same HTTP API as the -listen flag, without the /connect endpoint') },
   debug: { kind: 'bool', usage: 'Print debug info' },
   pcap: { kind: 'string', usage: 'Capture network traffic to a pcapng file' },
-  mtu: { kind: 'int', usage: 'Set the MTU, default is 1500' },
+  mtu: { kind: 'int', usage: 'Set the MTU, from 68 to 65535, default is 1500' },
   'ssh-port': {
     kind: 'int',
     usage: 'Port to access the guest virtual machine. Must be between 1024 and 65535, or -1 for none',
@@ -18,34 +25,26 @@ export const GVPROXY_FLAGS = {
   gatewayIP: { kind: 'string', usage: 'Set the IP address of the gateway, default is the first address of the subnet' },
   deviceIP: { kind: 'string', usage: 'Set the IP address of the virtual machine, default is the second address of the subnet' },
   hostIP: { kind: 'string', usage: "Set the IP address that reaches the host's loopback, default is the last address of the subnet" },
-  'listen-vpnkit': { kind: 'string', usage: 'VPNKit socket to be used by Hyperkit' },
+  'listen-vpnkit': { kind: 'string', usage: later('VPNKit socket to be used by Hyperkit') },
   'listen-qemu': { kind: 'string', usage: 'Socket to be used by QEMU: unix:///path or tcp://host:port' },
-  'listen-bess': { kind: 'string', usage: 'unixpacket socket to be used by User Mode Linux' },
-  'listen-stdio': { kind: 'string', usage: 'Accept frames on standard input and output' },
-  'listen-vfkit': { kind: 'string', usage: 'unixgram socket to be used by vfkit-compatible applications' },
-  'forward-sock': { kind: 'list', usage: 'Forwards a unix socket to the guest virtual machine over SSH' },
-  'forward-dest': { kind: 'list', usage: 'Forwards a unix socket to the guest virtual machine over SSH' },
-  'forward-user': { kind: 'list', usage: 'SSH user to use for unix socket forward' },
-  'forward-identity': { kind: 'list', usage: 'Path to SSH identity key for forwarding' },
+  'listen-bess': { kind: 'string', usage: later('unixpacket socket to be used by User Mode Linux') },
+  'listen-stdio': { kind: 'string', usage: later('Accept frames on standard input and output') },
+  'listen-vfkit': { kind: 'string', usage: later('unixgram socket to be used by vfkit-compatible applications') },
+  'forward-sock': { kind: 'list', usage: later('Forwards a unix socket to the guest virtual machine over SSH') },
+  'forward-dest': { kind: 'list', usage: later('Forwards a unix socket to the guest virtual machine over SSH') },
+  'forward-user': { kind: 'list', usage: later('SSH user to use for unix socket forward') },
+  'forward-identity': { kind: 'list', usage: later('Path to SSH identity key for forwarding') },
   'pid-file': { kind: 'string', usage: 'Generate a file with the PID in it' },
   'log-file': { kind: 'string', usage: 'Output log messages to a given file path' },
   'ec2-metadata-access': { kind: 'bool', usage: 'Permits access to the EC2 metadata service (169.254.0.0/16)' },
-  notification: { kind: 'string', usage: 'Socket to be notified of events' },
+  notification: { kind: 'string', usage: later('Socket to be notified of events') },
   version: { kind: 'bool', usage: 'Print version information' },
 } as const satisfies Record<string, FlagDefinition>;
 
+export type GvproxyValues = FlagValues<typeof GVPROXY_FLAGS>;
+type FlagName = keyof typeof GVPROXY_FLAGS;
+
 /** Not built yet. */
-export const LATER_FLAGS: readonly string[] = [
-  'config',
-  'listen',
-  'services',
-  'listen-vpnkit',
-  'listen-bess',
-  'listen-stdio',
-  'listen-vfkit',
-  'forward-sock',
-  'forward-dest',
-  'forward-user',
-  'forward-identity',
-  'notification',
-];
+export const LATER_FLAGS: readonly FlagName[] = (Object.keys(GVPROXY_FLAGS) as FlagName[]).filter((name) =>
+  GVPROXY_FLAGS[name].usage.endsWith(LATER),
+);

@@ -4,21 +4,18 @@
  * Exit status: 0 after a signal or when the last VM has gone; 1 when something failed; 2 for a command line that makes no
  * sense. The original exits with 0 after failures at run time too (contract §16 row 2); ours says so.
  */
-import { existsSync, openSync, readFileSync } from 'node:fs';
-import { commandLineNetwork } from '../config/defaults.ts';
-import { type AddressPlan, ConfigError, planAddresses } from '../config/subnet.ts';
+import { openSync } from 'node:fs';
+import { type AddressPlan, ConfigError } from '../config/subnet.ts';
 import type { Port } from '../link/port.ts';
-import { VirtualNetwork } from '../network.ts';
-import type { NetworkOptions } from '../network-options.ts';
-import { parseSearchDomains } from '../service/dns/host-files.ts';
-import { fileErrorText } from './go-errors.ts';
-import { FlagError, type FlagValues, HelpRequested, parseFlags, usage } from './go-flags.ts';
-import { GVPROXY_FLAGS, LATER_FLAGS } from './gvproxy-flags.ts';
+import type { VirtualNetwork } from '../network.ts';
+import { createNetwork } from './create-network.ts';
+import { fileErrorText, listenErrorText } from './go-errors.ts';
+import { FlagError, HelpRequested, parseFlags, usage } from './go-flags.ts';
+import { GVPROXY_FLAGS, type GvproxyValues } from './gvproxy-flags.ts';
 import { descriptorSink, Log } from './log.ts';
 import { PidFile } from './pid-file.ts';
+import { validate } from './validation.ts';
 import { banner } from './version.ts';
-
-type Values = FlagValues<typeof GVPROXY_FLAGS>;
 
 /** Signals that end the program. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -38,7 +35,7 @@ export interface Environment {
 
 /** Runs until the last VM has gone, a signal comes or something fails. Resolves with the exit status. */
 export async function gvproxy(environment: Environment): Promise<number> {
-  let values: Values;
+  let values: GvproxyValues;
   try {
     ({ values } = parseFlags(GVPROXY_FLAGS, environment.argv));
   } catch (error) {
@@ -56,7 +53,7 @@ export async function gvproxy(environment: Environment): Promise<number> {
     if (values['log-file'] !== '') log = fileLog(values['log-file']);
     if (values.debug) log.level = 'debug';
     if (values.debug && values['log-file'] !== '') describe(log, environment);
-    return await run(environment, validate(values), values, log);
+    return await run(environment, validate(values, environment.program), values, log);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     log.record('fatal', error.message);
@@ -67,8 +64,8 @@ export async function gvproxy(environment: Environment): Promise<number> {
 function fileLog(path: string): Log {
   try {
     return new Log(descriptorSink(openSync(path, 'w'), false));
-  } catch {
-    throw new ConfigError(`unable to open log file ${path}`);
+  } catch (error) {
+    throw new ConfigError(`unable to open log file ${path} (flag -log-file: ${fileErrorText(error)})`);
   }
 }
 
@@ -79,52 +76,6 @@ function describe(log: Log, { argv, name, program }: Environment): void {
   log.debug([program, ...argv].join(' '));
 }
 
-/** Contract §2.3, in its order. */
-function validate(values: Values): AddressPlan {
-  for (const name of LATER_FLAGS) {
-    const value = values[name as keyof Values];
-    if (value !== '' && (value as readonly string[]).length > 0) {
-      throw new ConfigError(`flag -${name} is not supported by this version of guestwire: it has -listen-qemu only, see -help`);
-    }
-  }
-  const addresses = planAddresses(values.subnet, values.gatewayIP, values.deviceIP, values.hostIP);
-  validateQemu(values['listen-qemu']);
-  const sshPort = values['ssh-port'];
-  if (sshPort !== -1 && (sshPort < 1024 || sshPort > 65_535)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
-  return addresses;
-}
-
-function validateQemu(text: string): void {
-  if (text === '') return;
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw new ConfigError(
-      `invalid value for qemu listen address: parse ${JSON.stringify(text)}: not a URL (want unix:///path or tcp://host:port)`,
-    );
-  }
-  const path = decodeURIComponent(url.pathname);
-  if (url.protocol === 'unix:' && existsSync(path)) throw new ConfigError(`"${path}" already exists`);
-}
-
-function networkOptions(addresses: AddressPlan, values: Values, log: Log): NetworkOptions {
-  let searchDomains: readonly string[] = [];
-  try {
-    searchDomains = parseSearchDomains(readFileSync('/etc/resolv.conf', 'utf8'));
-  } catch (error) {
-    log.error(`cannot read search domains: ${(error as Error).message}`);
-  }
-  return commandLineNetwork({
-    addresses,
-    mtu: values.mtu,
-    sshPort: values['ssh-port'],
-    captureFile: values.pcap,
-    searchDomains,
-    ec2MetadataAccess: values['ec2-metadata-access'],
-  });
-}
-
 /** Why the program ends. */
 interface Ending {
   readonly reason: string;
@@ -132,7 +83,7 @@ interface Ending {
   readonly signal?: NodeJS.Signals;
 }
 
-async function run({ name }: Environment, addresses: AddressPlan, values: Values, log: Log): Promise<number> {
+async function run({ name }: Environment, addresses: AddressPlan, values: GvproxyValues, log: Log): Promise<number> {
   log.info(banner(name));
   let pidFile: PidFile | undefined;
   let network: VirtualNetwork | undefined;
@@ -146,7 +97,7 @@ async function run({ name }: Environment, addresses: AddressPlan, values: Values
     return 1;
   }
   try {
-    network = await VirtualNetwork.create(networkOptions(addresses, values, log));
+    network = await createNetwork(addresses, values, log);
     log.info('waiting for clients...');
     const gone = values['listen-qemu'] === '' ? ending : listen(network, values['listen-qemu'], log);
     if (log.level === 'debug') counts = countBytes(network, log);
@@ -192,9 +143,10 @@ async function listen(network: VirtualNetwork, url: string, log: Log): Promise<E
     if (network.portCount === 0) resolve({ reason: text, failed: false });
   });
   try {
-    await network.listenQemu(url);
+    const { address } = await network.listenQemu(url);
+    log.info(`listening for QEMU on ${address}`);
   } catch (error) {
-    throw new Error(`qemu listen error: ${(error as Error).message}`, { cause: error });
+    throw new Error(`qemu listen error: ${listenErrorText(error)}`, { cause: error });
   }
   return promise;
 }

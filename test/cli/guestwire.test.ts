@@ -37,3 +37,25 @@ test("QEMU's -netdev stream is a client in help and README", async () => {
   for (const [line] of `${stdout}${readFileSync(join(ROOT, 'README.md'), 'utf8')}`.matchAll(/.*-netdev stream,.*/g))
     assert.match(line, /server=off/);
 });
+
+test('the usage marks exactly the flags that are refused', async () => {
+  const { stderr, status } = await call('gvproxy', '-help');
+  assert.equal(status, 0);
+  const flags = [...stderr.matchAll(/^ {2}-(\S+)( \w+)?\n {4}\t(.*)$/gm)];
+  assert.equal(flags.length, 25);
+  const marked = flags.filter(([, , , text]) => text!.endsWith(' (not in this version)')).map(([, name]) => name);
+  assert.deepEqual(marked, [
+    'config',
+    'forward-dest',
+    'forward-identity',
+    'forward-sock',
+    'forward-user',
+    'listen',
+    'listen-bess',
+    'listen-stdio',
+    'listen-vfkit',
+    'listen-vpnkit',
+    'notification',
+    'services',
+  ]);
+});

@@ -9,6 +9,8 @@ import { Gvproxy } from './gvproxy.ts';
 import { delay, GVPROXY, Running, temporaryFolder, until } from './process.ts';
 
 const MAC = '5a:94:ef:e4:0c:ee';
+/** For programs that need no port of the host. */
+const NO_SSH = ['-ssh-port', '-1'];
 
 /** A soft guest behind the program's socket, as QEMU would be. */
 function plug(socket: Socket): SoftGuest {
@@ -177,23 +179,46 @@ test('bad flags and addresses end with the messages and statuses of the contract
     [['-gatewayIP', '192.168.127.2'], 1, /IP addresses need to be distinct/],
     [['-hostIP', '192.168.127.255'], 1, /IP must not be broadcast address: 192.168.127.255/],
     [['-ssh-port', '80'], 1, /msg="ssh-port value must be between 1024 and 65535"/],
-    [['-mtu', '-5'], 1, /msg="gvproxy exiting: mtu is out of range"/],
-    [['-listen-qemu', 'unix:///dev/null'], 1, /"\\"\/dev\/null\\" already exists"/],
-    [['-listen-vfkit', 'unixgram:///tmp/x'], 1, /flag -listen-vfkit is not supported by this version/],
-    [['-log-file', '/nonexistent/log'], 1, /unable to open log file \/nonexistent\/log/],
+    [['-mtu', '-5'], 1, /msg="gvproxy exiting: mtu is out of range: -5 \(flag -mtu takes 68 to 65535\)"/],
+    [['-mtu', '70000'], 1, /msg="gvproxy exiting: mtu is out of range: 70000 \(flag -mtu takes 68 to 65535\)"/],
+    [['-listen-qemu', 'unix:///dev/null'], 1, /"\\"\/dev\/null\\" already exists \(it is not a socket: choose another path\)"/],
+    [['-listen-vfkit', 'unixgram:///tmp/x'], 1, /flag -listen-vfkit is not supported by this version of guestwire; gvproxy -help marks/],
+    [
+      ['-log-file', '/nonexistent/log'],
+      1,
+      /fatal msg="unable to open log file \/nonexistent\/log \(flag -log-file: .*no such file or directory\)"/,
+    ],
+    [[...NO_SSH, '-pcap', '/nonexistent/c'], 1, /"gvproxy exiting: open \/nonexistent\/c: no such file or directory \(flag -pcap\)"/],
+    [['-pid-file', '/nonexistent/p'], 1, /"failed to create pidfile: open \/nonexistent\/p: no such file or directory \(flag -pid-file\)"/],
+    [['-listen-qemu', '127.0.0.1:4555'], 1, /parse \\"127\.0\.0\.1:4555\\": first path segment in URL cannot contain colon \(want/],
+    [['-listen-qemu', 'tcp://127.0.0.1:x'], 1, /fatal msg="invalid value for qemu listen address: .*: invalid port \\":x\\" after host/],
+    [
+      [...NO_SSH, '-listen-qemu', 'tcp://127.0.0.1:99999'],
+      1,
+      /"gvproxy exiting: qemu listen error: listen tcp: address 99999: invalid port"/,
+    ],
+    [[...NO_SSH, '-listen-qemu', 'tcp://127.0.0.1'], 1, /qemu listen error: listen tcp: address 127\.0\.0\.1: missing port in address"/],
+    [
+      [...NO_SSH, '-listen-qemu', 'unix:///nonexistent/s'],
+      1,
+      /qemu listen error: listen unix \/nonexistent\/s: bind: no such file or directory"/,
+    ],
   ];
   for (const [args, status, text] of cases) {
     const program = new Running(GVPROXY, args);
     assert.equal(await program.ended, status, `${args.join(' ')}: ${program.output}`);
     assert.match(program.output, text, args.join(' '));
+    if (!program.output.startsWith('time=')) continue;
+    assert.equal(program.output.match(/level=(error|fatal)/g)!.length, 1, `one record says it: ${program.output}`);
   }
 });
 
-test('a forward whose port is taken ends the program with a clear message', async () => {
+test('a forward whose port is taken ends the program with a message that names the flag', async () => {
   const first = await Gvproxy.start();
   const second = new Running(GVPROXY, ['-ssh-port', String(first.sshPort)]);
   assert.equal(await second.ended, 1);
-  assert.match(second.output, new RegExp(`gvproxy exiting: bind EADDRINUSE 127.0.0.1:${first.sshPort}: address already in use`));
+  const text = `gvproxy exiting: cannot add network services: listen tcp 127.0.0.1:${first.sshPort}: bind: address already in use`;
+  assert.ok(second.output.includes(`"${text} (flag -ssh-port takes another port, or -1 for none)"`), second.output);
   await until(() => first.process.child.exitCode === null, 'the first to go on');
   await first.process.kill('SIGTERM');
 });
@@ -202,6 +227,19 @@ test('the log begins with the version, as callers look for it', async () => {
   const gvproxy = await Gvproxy.start();
   await gvproxy.process.kill('SIGTERM');
   assert.match(gvproxy.process.output, /^time="[^"]+" level=info msg="gvproxy version v\d+\.\d+\.\d+"\n/);
+});
+
+test('listens for QEMU on every address, on localhost and on a port that the kernel chooses', async () => {
+  for (const url of ['tcp://:0', 'tcp://localhost:0']) {
+    const gvproxy = await Gvproxy.start({ url });
+    const listening = /msg="listening for QEMU on tcp:\/\/\S+:(\d+)"/;
+    await until(() => listening.test(gvproxy.process.output), 'the address in the log');
+    const socket = connect(Number(listening.exec(gvproxy.process.output)![1]), '127.0.0.1');
+    await new Promise<void>((resolve) => socket.once('connect', resolve));
+    await plug(socket).dhcp();
+    socket.destroy();
+    assert.equal(await gvproxy.process.ended, 0);
+  }
 });
 
 test('a second instance that fails leaves the pid file of the first', async () => {
@@ -227,6 +265,22 @@ test('a pid file that another process has taken over is left to it, one of a pro
   writeFileSync(pidFile, '1');
   await gvproxy.process.kill('SIGTERM');
   assert.equal(readFileSync(pidFile, 'utf8'), '1');
+});
+
+test('says whether the socket that is in the way is in use or left over', async () => {
+  const first = await Gvproxy.start();
+  const again = async (): Promise<string> => {
+    const second = new Running(GVPROXY, [...NO_SSH, '-listen-qemu', first.url]);
+    assert.equal(await second.ended, 1);
+    return second.output;
+  };
+  assert.ok((await again()).includes(`msg="\\"${first.socket}\\" already exists (a program listens on it: `));
+  // Had it connected to find out, the first would have seen its last VM go.
+  assert.equal(first.process.child.exitCode, null);
+  await first.process.kill('SIGKILL');
+  const output = await again();
+  assert.ok(output.includes(`msg="\\"${first.socket}\\" already exists (nobody seems to listen on it: `), output);
+  assert.ok(output.includes(`rm ${first.socket})"`), output);
 });
 
 test('SIGHUP ends it as it would end gvproxy, with its files removed', async () => {

@@ -1,0 +1,22 @@
+/** Endpoint URLs as gvproxy checks them before it starts: Go's `url.Parse`, its messages, and no more (contract §2.3, §5). */
+import { goQuote } from './go-quote.ts';
+
+/** Throws an Error with Go's message. Returns the path of a `unix:` URL, undefined for any other. */
+export function checkListenAddress(text: string): string | undefined {
+  const refuse = (reason: string): never => {
+    throw new Error(`parse ${goQuote(text)}: ${reason}`);
+  };
+  const [, scheme = '', rest = ''] = /^(?:([a-zA-Z][a-zA-Z0-9+.-]*):)?([^?#]*)/.exec(text)!;
+  if (text.startsWith(':')) refuse('missing protocol scheme');
+  if (scheme === '' && /^[^/]*:/.test(rest)) refuse('first path segment in URL cannot contain colon');
+  const [, authority = '', path = ''] = /^(?:\/\/([^/]*))?(.*)$/s.exec(rest)!;
+  const host = authority.slice(authority.lastIndexOf('@') + 1);
+  if (host.startsWith('[') && !host.includes(']')) refuse("missing ']' in host");
+  const behind = host.startsWith('[')
+    ? host.slice(host.lastIndexOf(']') + 1)
+    : host.slice(host.includes(':') ? host.lastIndexOf(':') : host.length);
+  if (!/^(:\d*)?$/.test(behind)) refuse(`invalid port ${goQuote(behind)} after host`);
+  const escape = /%(?![0-9a-fA-F]{2}).{0,2}/s.exec(rest);
+  if (escape !== null) refuse(`invalid URL escape ${goQuote(escape[0])}`);
+  return scheme.toLowerCase() === 'unix' && path.startsWith('/') ? decodeURIComponent(path) : undefined;
+}

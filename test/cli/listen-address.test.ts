@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { checkListenAddress } from '../../src/cli/listen-address.ts';
+
+test('URLs that Go can parse pass, also those that nothing can listen on', () => {
+  for (const url of ['tcp://:4555', 'tcp://127.0.0.1:99999', 'tcp://127.0.0.1', 'tcp://localhost:0', 'tcp://[::1]:4555', 'tcp://', 'foo']) {
+    assert.equal(checkListenAddress(url), undefined, url);
+  }
+});
+
+test('the path of a unix socket is what Go makes of it', () => {
+  assert.equal(checkListenAddress('unix:///tmp/vm.sock'), '/tmp/vm.sock');
+  assert.equal(checkListenAddress('UNIX:///tmp/a%20b?x#y'), '/tmp/a b');
+  assert.equal(checkListenAddress('unix://tmp/vm.sock'), '/vm.sock', 'tmp is a host to Go');
+});
+
+test("what Go can't parse is refused with its words (taken from gvproxy 0.8.1)", () => {
+  const cases: [string, string][] = [
+    [':foo', 'missing protocol scheme'],
+    ['127.0.0.1:4555', 'first path segment in URL cannot contain colon'],
+    ['tcp://127.0.0.1:x', 'invalid port ":x" after host'],
+    ['tcp://a:b:c', 'invalid port ":c" after host'],
+    ['tcp://[::1]x', 'invalid port "x" after host'],
+    ['tcp://[::1', "missing ']' in host"],
+    ['unix:///tmp/%zz', 'invalid URL escape "%zz"'],
+    ['unix:///tmp/%2', 'invalid URL escape "%2"'],
+  ];
+  for (const [url, reason] of cases) assert.throws(() => checkListenAddress(url), { message: `parse "${url}": ${reason}` });
+});
