@@ -21,9 +21,12 @@ import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import { type EndpointHandler, HANGUP, READABLE, type Spans, type StreamEndpoint, WRITABLE } from './endpoint.ts';
 import type { KernelMemory } from './kernel-memory.ts';
 
-/** Acknowledged bytes that may stay in the queue, and acknowledgments: a conversation of small messages is spared a call for each. */
-const DEFERRED_BYTES = 32 * 1024;
-const DEFERRED_CALLS = 64;
+/**
+ * A queue that never held more bytes than this may keep some that are acknowledged: a conversation of small messages is
+ * spared a call for each. In a deeper queue every byte may be the one that keeps the peer's window closed.
+ */
+const SHALLOW = 8 * 1024;
+const DEFERRED_CALLS = 32;
 /** Contract §9.2: seconds of silence before the kernel probes a peer. */
 const KEEP_ALIVE_IDLE = 60;
 
@@ -52,6 +55,10 @@ export class KernelStream implements StreamEndpoint, Watcher {
   /** At the head of the queue: bytes that were discarded here but not yet in the kernel, and in how many calls. */
   #discarded = 0;
   #discards = 0;
+  /** Bytes of the kernel's queue that were seen, whether they were all of it, and whether it was more than SHALLOW since it was empty. */
+  #seen = 0;
+  #sawAll = false;
+  #deep = false;
   #writes = 0;
 
   /** Takes over `fd`, nonblocking; `connecting` when its connect is still under way. Edge-triggered, registered once. */
@@ -97,7 +104,15 @@ export class KernelStream implements StreamEndpoint, Watcher {
 
   peek(skip: number, at: number, size: number, stride: number, count: number): number {
     const from = skip + this.#discarded;
-    if (!this.#memory.seeks) return this.#peekBehind(from, at, size, stride, count);
+    const result = this.#memory.seeks ? this.#peekFrom(from, at, size, stride, count) : this.#peekBehind(from, at, size, stride, count);
+    const behind = from + Math.max(result, 0);
+    if (behind > this.#seen) this.#seen = behind;
+    this.#sawAll = result < size * count;
+    if (this.#seen > SHALLOW) this.#deep = true;
+    return result;
+  }
+
+  #peekFrom(from: number, at: number, size: number, stride: number, count: number): number {
     if (from !== this.#peekOffset && (from > 0 || this.#peekOffset >= 0)) this.#seek(from);
     const result = recvmsg(this.#fd, this.#memory.slots(at, size, stride, count), MSG_PEEK | MSG_DONTWAIT);
     // The kernel moves its offset past what was peeked at.
@@ -123,7 +138,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   discard(count: number): void {
     this.#discarded += count;
     this.#discards++;
-    if (this.#discarded >= DEFERRED_BYTES || this.#discards >= DEFERRED_CALLS || !this.#memory.seeks) this.#drop();
+    if (this.#deep || this.#discards >= DEFERRED_CALLS || !this.#memory.seeks) this.#drop();
   }
 
   #drop(): void {
@@ -135,6 +150,8 @@ export class KernelStream implements StreamEndpoint, Watcher {
     }
     // The kernel takes what was consumed off its offset, down to zero.
     if (this.#peekOffset >= 0) this.#peekOffset = Math.max(this.#peekOffset - this.#discarded, 0);
+    this.#seen -= this.#discarded;
+    if (this.#seen === 0 && this.#sawAll) this.#deep = false;
     this.#discarded = 0;
     this.#discards = 0;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type DatagramEndpoint, type EndpointHandler, Spans, type StreamEndpoint } from '../../src/host/endpoint.ts';
@@ -12,6 +13,12 @@ import { SystemError } from '../../src/system/error.ts';
 import { EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, EPIPE } from '../../src/system/errno.ts';
 
 const LOOPBACK = IpAddress.parse('127.0.0.1')!;
+
+/** Far less than the kernel's probe of a closed window takes to set things moving again. */
+async function late(): Promise<never> {
+  await pause(150);
+  throw new Error('nothing came for 150 ms');
+}
 
 /** As this kernel is, and as one before Linux 6.9, whose TCP sockets are only peeked at from the head. */
 for (const seeks of [undefined, false]) {
@@ -193,6 +200,45 @@ for (const seeks of [undefined, false]) {
       stream.close();
       await new Promise((resolve) => setTimeout(resolve, 50));
       assert.deepEqual(errors, []);
+      server.close();
+    });
+
+    test('a peer that sends without end is never held up, however the bytes are looked at and discarded', async () => {
+      const block = Buffer.alloc(1 << 20, 'x');
+      const { server, port } = await serve((socket) => {
+        const more = (): void => {
+          while (!socket.destroyed && socket.write(block));
+        };
+        socket.on('drain', more);
+        more();
+      });
+      server.unref();
+      for (let run = 0; run < 10; run++) {
+        const { stream, events } = await open(port);
+        let [ahead, total, seed] = [0, 0, run + 1];
+        const random = (below: number): number => {
+          seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+          return (seed >> 8) % below;
+        };
+        try {
+          while (total < 4 << 20) {
+            const size = 1 + random(1460);
+            const slots = 1 + random(run % 2 === 0 ? 3 : 100);
+            const got = stream.peek(ahead, at, size, size, slots);
+            if (got > 0) ahead += got;
+            // What is in flight is limited, as by a guest's window.
+            while (ahead > 0 && (got < size * slots || ahead > 200_000)) {
+              const count = Math.min(ahead, 1 + random(20_000));
+              stream.discard(count);
+              ahead -= count;
+              total += count;
+            }
+            if (got < size * slots) await Promise.race([events.wait(1), late()]);
+          }
+        } finally {
+          stream.close();
+        }
+      }
       server.close();
     });
 
