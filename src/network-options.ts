@@ -1,4 +1,4 @@
-/** What a VirtualNetwork is made of, fully resolved: the config layer fills defaults, checks addresses and throws before this. */
+/** What a VirtualNetwork is made of. Everything may be left out; `config/resolve.ts` fills in the defaults and checks the rest. */
 
 export interface DnsRecord {
   /** Label(s) in front of the zone name; empty when `pattern` decides. */
@@ -16,29 +16,40 @@ export interface DnsZone {
   readonly defaultIP?: string;
 }
 
+/**
+ * The defaults are gvproxy's without a configuration file, except that nothing of the host is taken unasked: there is no
+ * SSH forward and there are no search domains (`commandLineNetwork` has both).
+ */
 export interface NetworkOptions {
-  /** Largest IP packet on the virtual network, 68..65535. */
-  readonly mtu: number;
-  /** IPv4 CIDR, e.g. `192.168.127.0/24`. */
-  readonly subnet: string;
-  readonly gatewayIP: string;
-  readonly gatewayMacAddress: string;
-  /** Reserved for the first VM: never handed out to another. */
-  readonly deviceIP: string;
-  /** Through NAT, the host's loopback. */
-  readonly hostIP: string;
-  /** Guest-visible destination → host-dialled destination, IPv4 literals. */
-  readonly nat: Readonly<Record<string, string>>;
-  /** More addresses the gateway answers ARP for. */
-  readonly gatewayVirtualIPs: readonly string[];
-  readonly dns: readonly DnsZone[];
-  readonly dnsSearchDomains: readonly string[];
-  /** IPv4 → MAC. */
-  readonly dhcpStaticLeases: Readonly<Record<string, string>>;
-  /** Host side `ip:port` or `:port` → guest `ip:port`; a key may begin with `udp:`. */
-  readonly forwards: Readonly<Record<string, string>>;
-  /** Lets guests reach 169.254.0.0/16. */
-  readonly ec2MetadataAccess: boolean;
-  /** Ethernet pcapng file to write. */
+  /** Bytes of the largest IP packet on the virtual network, a whole number from 68 to 65535. Default 1500. */
+  readonly mtu?: number;
+  /** IPv4 CIDR, /29 or larger. Default `192.168.127.0/24`. */
+  readonly subnet?: string;
+  /** Default: the first address of the subnet. */
+  readonly gatewayIP?: string;
+  /** Default `5a:94:ef:e4:0c:dd`. */
+  readonly gatewayMacAddress?: string;
+  /** Reserved for the first VM: never handed out to another. Default: the second address of the subnet. */
+  readonly deviceIP?: string;
+  /** Through NAT, the host's loopback. Default: the last address of the subnet. */
+  readonly hostIP?: string;
+  /** Guest-visible destination → host-dialled destination, IPv4 literals. Default: hostIP → 127.0.0.1. */
+  readonly nat?: Readonly<Record<string, string>>;
+  /** More addresses the gateway answers ARP for. Default: hostIP. */
+  readonly gatewayVirtualIPs?: readonly string[];
+  /** Default: `gateway` and `host` in the zones `containers.internal.` and `docker.internal.`. */
+  readonly dns?: readonly DnsZone[];
+  /** Default: none. */
+  readonly dnsSearchDomains?: readonly string[];
+  /** IPv4 → MAC. Default: deviceIP → `5a:94:ef:e4:0c:ee`. */
+  readonly dhcpStaticLeases?: Readonly<Record<string, string>>;
+  /** TCP ports of the host → guest's `ip:port`, written as `VirtualNetwork.forward` takes them. UDP is not built yet. Default: none. */
+  readonly forwards?: Readonly<Record<string, string>>;
+  /** Lets guests reach 169.254.0.0/16. Default false. */
+  readonly ec2MetadataAccess?: boolean;
+  /** Ethernet pcapng file to write; replaced when it exists. Default: none. */
   readonly captureFile?: string;
 }
+
+/** Options with every default filled in, checked. */
+export type ResolvedOptions = Required<Omit<NetworkOptions, 'captureFile'>> & Pick<NetworkOptions, 'captureFile'>;

@@ -34,7 +34,11 @@ import { NodeUpstream, nodeFiles } from './service/dns/node-upstream.ts';
 import { DnsServer } from './service/dns/server.ts';
 import { WatchedFile } from './service/dns/watched-file.ts';
 import { Zones } from './service/dns/zones.ts';
-import type { NetworkOptions } from './network-options.ts';
+import { checkListenUrl } from './config/endpoint-url.ts';
+import { parseForwardLocal, parseForwardTarget } from './config/forward-address.ts';
+import { resolveOptions } from './config/resolve.ts';
+import type { AddressPlan } from './config/subnet.ts';
+import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
 
 /** Address space reserved for frames and buffers; memory becomes resident when it is used. */
 const ARENA = 256 << 20;
@@ -54,7 +58,8 @@ const TCP_DESCRIPTORS = 0.65;
 const UDP_DESCRIPTORS = 0.2;
 
 export class VirtualNetwork extends EventEmitter<NetworkEvents> {
-  readonly #arena: Arena = new Arena(ARENA);
+  readonly #options: ResolvedOptions;
+  readonly #arena: Arena;
   readonly #loop: TurnLoop;
   readonly #host: KernelNetwork;
   readonly #switch: Switch;
@@ -65,21 +70,27 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #dhcp: DhcpServer;
   readonly #dns: DnsServer;
   readonly #leases: LeasePool;
-  readonly #capture: Capture | null;
+  #capture: Capture | null = null;
   readonly #gatewayAddress: IpAddress;
   readonly #listeners: Set<QemuListener> = new Set();
   readonly #memoryPorts: Set<MemoryPort> = new Set();
   readonly #forwards: Set<TcpForward> = new Set();
+  /** Listening sockets that are being opened. */
+  readonly #opening: Set<Promise<QemuListener>> = new Set();
+  #closed = false;
+  #closing: Promise<void> = Promise.resolve();
   #nextPort = 0;
   /** Bytes of ports that are gone. */
   #goneSent = 0;
   #goneReceived = 0;
 
-  private constructor(options: NetworkOptions) {
+  /** Opens nothing but what the loop has open already. */
+  private constructor(options: ResolvedOptions, arena: Arena, loop: TurnLoop) {
     super();
-    const arena = this.#arena;
-    this.#loop = new TurnLoop(arena);
-    const { timers } = this.#loop;
+    this.#options = options;
+    this.#arena = arena;
+    this.#loop = loop;
+    const { timers } = loop;
     this.#host = new KernelNetwork(this.#loop, arena);
     const sum = arenaSum(arena);
     const random = new SystemRandom();
@@ -144,23 +155,59 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const services = new GatewayServices(arena, this.#tcp, this.#udp, () => this.#loop.handedToNode());
     this.#dhcp.listen(services);
     this.#dns.listen(services);
-    const started = Date.now() - this.#loop.clock.now();
-    this.#capture = options.captureFile === undefined ? null : new Capture(options.captureFile, () => started + this.#loop.clock.now());
     this.#loop.phase(() => this.#deliver());
     this.#loop.phase(() => this.#tcp.pump());
     this.#loop.phase(() => this.#udp.pump());
     this.#loop.phase(() => this.#echo.pump());
     this.#loop.phase(() => this.#flush());
-    for (const [local, target] of Object.entries(options.forwards)) this.forward(local, target);
   }
 
-  /** Throws SystemError when a forward can't be bound or this machine is not supported. */
-  static async create(options: NetworkOptions): Promise<VirtualNetwork> {
-    return new VirtualNetwork(options);
+  /**
+   * Rejects with ConfigError for options that make no sense, with SystemError when a forward can't be bound or this machine is
+   * not supported, and with Node's error when the capture file can't be created. Then nothing stays open.
+   */
+  static async create(options: NetworkOptions = {}): Promise<VirtualNetwork> {
+    const resolved = resolveOptions(options);
+    const arena = new Arena(ARENA);
+    const loop = new TurnLoop(arena);
+    let network: VirtualNetwork | undefined;
+    try {
+      network = new VirtualNetwork(resolved, arena, loop);
+      network.#open();
+      return network;
+    } catch (error) {
+      if (network === undefined) loop.close();
+      else await network.close();
+      throw error;
+    }
   }
 
-  /** Listens for QEMU on `unix://PATH` or `tcp://HOST:PORT`. Throws SystemError. */
+  /** Takes what the options want of the host. The capture comes last: where a port is taken an older capture is kept. */
+  #open(): void {
+    const { forwards, captureFile } = this.#options;
+    for (const [local, target] of Object.entries(forwards)) this.forward(local, target);
+    if (captureFile === undefined) return;
+    const started = Date.now() - this.#loop.clock.now();
+    this.#capture = new Capture(captureFile, () => started + this.#loop.clock.now());
+  }
+
+  /** Of the gateway, the first VM and the host as guests see them. */
+  get addresses(): AddressPlan {
+    const { subnet, gatewayIP, deviceIP, hostIP } = this.#options;
+    return { subnet, gatewayIP, deviceIP, hostIP };
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error('the network is closed');
+  }
+
+  /**
+   * Listens for QEMU on `unix://PATH` or `tcp://HOST:PORT`, where port 0 is any free one. Rejects with ConfigError for another
+   * text, with SystemError when it can't be bound, with Node's error when HOST can't be resolved.
+   */
   async listenQemu(url: string): Promise<QemuListener> {
+    this.#checkOpen();
+    checkListenUrl(url);
     const events = {
       connected: (port: Port): void => {
         port.tap = this.#capture;
@@ -172,13 +219,22 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
         this.emit('disconnected', port, reason);
       },
     };
-    const listener = await QemuListener.open(url, this.#loop, this.#arena, this.#switch, events, () => this.#nextPort++);
-    this.#listeners.add(listener);
-    return listener;
+    const opening = QemuListener.open(url, this.#loop, this.#arena, this.#switch, events, () => this.#nextPort++);
+    this.#opening.add(opening);
+    try {
+      const listener = await opening;
+      this.#listeners.add(listener);
+      // Closed meanwhile: `close` waits for this one and closes it.
+      this.#checkOpen();
+      return listener;
+    } finally {
+      this.#opening.delete(opening);
+    }
   }
 
-  /** Attaches a guest that lives in this process; frames for it go to `sink`. */
+  /** Attaches a guest that lives in this process; frames for it go to `sink`. Throws RangeError when there is no room for it. */
   attachMemory(name: string, sink: FrameSink): MemoryPort {
+    this.#checkOpen();
     const port = new MemoryPort(this.#nextPort++, name, this.#arena, this.#loop, this.#switch, sink);
     port.tap = this.#capture;
     this.#memoryPorts.add(port);
@@ -186,10 +242,14 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     return port;
   }
 
-  /** Forwards the host's `ip:port` (or `:port`, every address) to the guest's `ip:port`. Throws SystemError. */
+  /**
+   * Forwards a TCP port of the host to a guest's `ip:port`. `local` is `ip:port` (IPv6 in brackets), `localhost:port`, or `:port`
+   * for every address; port 0 is any free one. Throws ConfigError for another text, SystemError when it can't be bound.
+   */
   forward(local: string, target: string): TcpForward {
-    const from = endpoint(local);
-    const to = endpoint(target);
+    this.#checkOpen();
+    const from = parseForwardLocal(local);
+    const to = parseForwardTarget(target, this.#options);
     const forward = new TcpForward(from.address, from.port, to, {
       host: this.#host,
       neighbours: this.#gateway.neighbours,
@@ -241,11 +301,21 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /** Keeps the process alive, or no longer. */
   unref(): void {
-    this.#loop.unref();
+    if (!this.#closed) this.#loop.unref();
   }
 
-  /** Resets every flow, detaches every VM, removes sockets. */
+  /** Resets every flow, detaches every VM, removes sockets. Closing twice is closing once. */
   async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#closing = this.#close();
+    }
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // Their sockets would stay behind if the loop went first.
+    if (this.#opening.size > 0) await Promise.allSettled(this.#opening);
     for (const forward of this.#forwards) forward.close();
     this.#dhcp.close();
     this.#dns.close();
@@ -255,8 +325,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#echo.close();
     for (const port of this.#memoryPorts) port.close();
     for (const listener of this.#listeners) listener.close();
-    this.#capture?.close();
     this.#loop.close();
+    this.#capture?.close();
   }
 }
 
@@ -266,10 +336,4 @@ function word(address: string): number {
 
 function staticLease([address, mac]: [string, string]): [number, string] {
   return [word(address), mac];
-}
-
-function endpoint(text: string): { address: IpAddress; port: number } {
-  const colon = text.lastIndexOf(':');
-  const host = text.slice(0, colon).replace(/^\[|\]$/g, '');
-  return { address: host === '' ? new IpAddress(0, 0, 0, 0) : IpAddress.parse(host)!, port: Number(text.slice(colon + 1)) };
 }

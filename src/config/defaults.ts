@@ -1,54 +1,60 @@
 /** The network that gvproxy makes when no configuration file is given (contract §3.2, §3.3). */
 import type { DnsZone, NetworkOptions } from '../network-options.ts';
-import { type AddressPlan, ConfigError } from './subnet.ts';
+import { type AddressPlan, ConfigError, planAddresses } from './subnet.ts';
 
+export { DEFAULT_SUBNET } from './subnet.ts';
 export const DEFAULT_MTU = 1500;
-export const DEFAULT_SUBNET = '192.168.127.0/24';
+export const MTU_MINIMUM = 68;
+export const MTU_MAXIMUM = 65_535;
 export const DEFAULT_SSH_PORT = 2222;
 export const GATEWAY_MAC = '5a:94:ef:e4:0c:dd';
 export const DEVICE_MAC = '5a:94:ef:e4:0c:ee';
 
+/** What gvproxy's flags say of the network; what is left out is as without the flag. */
 export interface CommandLineNetwork {
-  readonly addresses: AddressPlan;
-  /** 0: the default. */
-  readonly mtu: number;
-  /** -1: no forward. */
-  readonly sshPort: number;
-  readonly captureFile: string;
-  readonly searchDomains: readonly string[];
-  readonly ec2MetadataAccess: boolean;
+  /** Default: those of `planAddresses()`. */
+  readonly addresses?: AddressPlan;
+  /** 68..65535, or 0: the default, 1500. */
+  readonly mtu?: number;
+  /** Port of the host's loopback that leads to the device's port 22: 1024..65535, or -1: no forward. Default 2222. */
+  readonly sshPort?: number;
+  /** Empty: none. */
+  readonly captureFile?: string;
+  /** Default: none (the program takes those of /etc/resolv.conf). */
+  readonly searchDomains?: readonly string[];
+  readonly ec2MetadataAccess?: boolean;
 }
 
-/** Smallest MTU that IPv4 allows (RFC 791 §3.2), and the largest a packet can be. */
-const MTU_MINIMUM = 68;
-const MTU_MAXIMUM = 65_535;
-
-/** Throws ConfigError. */
-export function commandLineNetwork(input: CommandLineNetwork): NetworkOptions {
-  const { gatewayIP, deviceIP, hostIP, subnet } = input.addresses;
-  const mtu = input.mtu === 0 ? DEFAULT_MTU : input.mtu;
-  if (mtu < MTU_MINIMUM || mtu > MTU_MAXIMUM) throw new ConfigError('mtu is out of range');
-  const zones: DnsZone[] = ['containers.internal.', 'docker.internal.'].map((name) => ({
-    name,
-    records: [
-      { name: 'gateway', ip: gatewayIP },
-      { name: 'host', ip: hostIP },
-    ],
-  }));
+/** gvproxy's network without a configuration file, the SSH forward included. Throws ConfigError, with gvproxy's messages. */
+export function commandLineNetwork(input: CommandLineNetwork = {}): NetworkOptions {
+  const { addresses = planAddresses(), mtu = 0, sshPort = DEFAULT_SSH_PORT, captureFile = '' } = input;
+  if (mtu !== 0 && !isMtu(mtu)) throw new ConfigError('mtu is out of range');
+  if (sshPort !== -1 && !isSshPort(sshPort)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
   const options: NetworkOptions = {
-    mtu,
-    subnet,
-    gatewayIP,
-    gatewayMacAddress: GATEWAY_MAC,
-    deviceIP,
-    hostIP,
-    nat: { [hostIP]: '127.0.0.1' },
-    gatewayVirtualIPs: [hostIP],
-    dns: zones,
-    dnsSearchDomains: input.searchDomains,
-    dhcpStaticLeases: { [deviceIP]: DEVICE_MAC },
-    forwards: input.sshPort === -1 ? {} : { [`127.0.0.1:${input.sshPort}`]: `${deviceIP}:22` },
-    ec2MetadataAccess: input.ec2MetadataAccess,
+    ...addresses,
+    mtu: mtu === 0 ? DEFAULT_MTU : mtu,
+    dnsSearchDomains: input.searchDomains ?? [],
+    forwards: sshPort === -1 ? {} : { [`127.0.0.1:${sshPort}`]: `${addresses.deviceIP}:22` },
+    ec2MetadataAccess: input.ec2MetadataAccess ?? false,
   };
-  return input.captureFile === '' ? options : { ...options, captureFile: input.captureFile };
+  return captureFile === '' ? options : { ...options, captureFile };
+}
+
+/** RFC 791 §3.2 has the smallest; the largest is what an IPv4 header can say. */
+export function isMtu(value: number): boolean {
+  return Number.isInteger(value) && value >= MTU_MINIMUM && value <= MTU_MAXIMUM;
+}
+
+/** Contract §2.3 row 11. */
+function isSshPort(value: number): boolean {
+  return Number.isInteger(value) && value >= 1024 && value <= 65_535;
+}
+
+/** Names that every guest knows the gateway and the host by. */
+export function internalZones(gatewayIP: string, hostIP: string): readonly DnsZone[] {
+  const records = [
+    { name: 'gateway', ip: gatewayIP },
+    { name: 'host', ip: hostIP },
+  ];
+  return ['containers.internal.', 'docker.internal.'].map((name) => ({ name, records }));
 }

@@ -31,7 +31,10 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     because: 'services listen on the virtual network through one interface, as a library user would',
   },
   forward: { may: ['packet/address', 'host', 'flow', 'gateway'], because: 'a forward joins a host listener and a flow' },
-  config: { may: ['packet/address', 'network-options'], because: 'configuration is turned into options before a network exists' },
+  config: {
+    may: ['packet/address', 'packet/mac', 'network-options'],
+    because: 'configuration is turned into options before a network exists',
+  },
   cli: {
     may: ['config', 'network', 'network-options', 'link/port', 'service/dns/host-files'],
     because: 'programs own the process and nothing below them',

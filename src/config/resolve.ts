@@ -1,0 +1,120 @@
+/** Fills in what the options of a network leave out, and checks what they say: a mistake shows before anything is opened. */
+import { parseIpv4 } from '../packet/address.ts';
+import { parseMac } from '../packet/mac.ts';
+import type { DnsZone, NetworkOptions, ResolvedOptions } from '../network-options.ts';
+import { DEFAULT_MTU, DEVICE_MAC, GATEWAY_MAC, internalZones, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from './defaults.ts';
+import { parseForwardLocal, parseForwardTarget } from './forward-address.ts';
+import { ConfigError, placeInSubnet, planAddresses } from './subnet.ts';
+
+/** Throws ConfigError, which names the option. */
+export function resolveOptions(options: NetworkOptions = {}): ResolvedOptions {
+  checkNames(options);
+  const addresses = planAddresses(options.subnet, options.gatewayIP, options.deviceIP, options.hostIP);
+  const { gatewayIP, deviceIP, hostIP } = addresses;
+  const resolved: ResolvedOptions = {
+    ...addresses,
+    mtu: options.mtu ?? DEFAULT_MTU,
+    gatewayMacAddress: options.gatewayMacAddress ?? GATEWAY_MAC,
+    nat: options.nat ?? { [hostIP]: '127.0.0.1' },
+    gatewayVirtualIPs: options.gatewayVirtualIPs ?? [hostIP],
+    dns: options.dns ?? internalZones(gatewayIP, hostIP),
+    dnsSearchDomains: options.dnsSearchDomains ?? [],
+    dhcpStaticLeases: options.dhcpStaticLeases ?? { [deviceIP]: DEVICE_MAC },
+    forwards: options.forwards ?? {},
+    ec2MetadataAccess: options.ec2MetadataAccess ?? false,
+  };
+  check(resolved);
+  const { captureFile } = options;
+  if (captureFile === undefined) return resolved;
+  if (typeof captureFile !== 'string' || captureFile === '') reject('captureFile', captureFile, 'the path of a file');
+  return { ...resolved, captureFile };
+}
+
+/** The names there are; the compiler keeps the list complete. */
+const NAMES: Readonly<Record<keyof NetworkOptions, true>> = {
+  mtu: true,
+  subnet: true,
+  gatewayIP: true,
+  gatewayMacAddress: true,
+  deviceIP: true,
+  hostIP: true,
+  nat: true,
+  gatewayVirtualIPs: true,
+  dns: true,
+  dnsSearchDomains: true,
+  dhcpStaticLeases: true,
+  forwards: true,
+  ec2MetadataAccess: true,
+  captureFile: true,
+};
+
+/** Programs in JavaScript have no compiler that tells them of a misspelt option. */
+function checkNames(options: NetworkOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new ConfigError(`the options of a network are an object, not ${JSON.stringify(options)}`);
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(NAMES, name)) throw new ConfigError(`there is no option ${name}; there are ${Object.keys(NAMES).join(', ')}`);
+  }
+}
+
+function reject(option: string, value: unknown, wanted: string): never {
+  const given = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  throw new ConfigError(`${option} can't be ${given}: want ${wanted}`);
+}
+
+function check(options: ResolvedOptions): void {
+  const { mtu, gatewayMacAddress, nat, gatewayVirtualIPs, dns, dnsSearchDomains, dhcpStaticLeases, forwards, ec2MetadataAccess } = options;
+  if (!isMtu(mtu)) reject('mtu', mtu, `a whole number from ${MTU_MINIMUM} to ${MTU_MAXIMUM}`);
+  checkMac('gatewayMacAddress', gatewayMacAddress);
+  for (const [from, to] of entries('nat', nat)) {
+    checkAddress('a key of nat', from);
+    checkAddress(`nat[${JSON.stringify(from)}]`, to);
+  }
+  for (const address of list('gatewayVirtualIPs', gatewayVirtualIPs)) checkAddress('gatewayVirtualIPs', address);
+  for (const zone of list('dns', dns)) checkZone(zone);
+  for (const domain of list('dnsSearchDomains', dnsSearchDomains)) {
+    if (typeof domain !== 'string') reject('dnsSearchDomains', domain, 'domain names');
+  }
+  for (const [address, mac] of entries('dhcpStaticLeases', dhcpStaticLeases)) {
+    const place = placeInSubnet(checkAddress('a key of dhcpStaticLeases', address), options.subnet);
+    if (place !== 'guest') reject('a key of dhcpStaticLeases', address, `an address of a guest in ${options.subnet}`);
+    checkMac(`dhcpStaticLeases[${JSON.stringify(address)}]`, mac);
+  }
+  for (const [local, target] of entries('forwards', forwards)) {
+    parseForwardLocal(local);
+    parseForwardTarget(target, options);
+  }
+  if (typeof ec2MetadataAccess !== 'boolean') reject('ec2MetadataAccess', ec2MetadataAccess, 'true or false');
+}
+
+function entries(option: string, value: Readonly<Record<string, string>>): [string, string][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) reject(option, value, 'an object');
+  return Object.entries(value);
+}
+
+function list<T>(option: string, value: readonly T[]): readonly T[] {
+  if (!Array.isArray(value)) reject(option, value, 'an array');
+  return value;
+}
+
+function checkAddress(option: string, value: string): number {
+  return (typeof value === 'string' ? parseIpv4(value) : undefined) ?? reject(option, value, 'an IPv4 address such as 192.168.127.9');
+}
+
+/** The group bit stands for several stations (IEEE 802 §8.2); nobody has such an address. Leases are compared in this form. */
+function checkMac(option: string, value: string): void {
+  const mac = typeof value === 'string' && !value.includes('-') ? parseMac(value) : undefined;
+  if (mac === undefined || mac.hi & 0x100) reject(option, value, 'the MAC address of one station, such as 5a:94:ef:e4:0c:ee');
+}
+
+function checkZone(zone: DnsZone): void {
+  const { name, records, defaultIP } = zone;
+  // Contract §12.2: a zone without the dot would never match.
+  if (typeof name !== 'string' || !name.endsWith('.')) reject('the name of a zone in dns', name, 'a name with its final dot');
+  for (const record of list(`records of ${name} in dns`, records)) {
+    if (typeof record.name !== 'string')
+      reject(`a record's name in ${name}`, record.name, 'a name, or the empty text where pattern decides');
+    checkAddress(`${record.name} in ${name}`, record.ip);
+  }
+  if (defaultIP !== undefined) checkAddress(`defaultIP of ${name}`, defaultIP);
+}

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseForwardLocal, parseForwardTarget } from '../../src/config/forward-address.ts';
+import { ConfigError } from '../../src/config/subnet.ts';
+
+const NETWORK = { subnet: '192.168.127.0/24', gatewayIP: '192.168.127.1', gatewayVirtualIPs: ['192.168.127.254'] };
+
+test("reads the host's side", () => {
+  const read = (text: string): string => {
+    const { address, port } = parseForwardLocal(text);
+    return `${address.toString()} ${port}`;
+  };
+  assert.equal(read('127.0.0.1:2222'), '127.0.0.1 2222');
+  assert.equal(read('localhost:80'), '127.0.0.1 80');
+  assert.equal(read(':80'), ':: 80');
+  assert.equal(read('0.0.0.0:0'), '0.0.0.0 0');
+  assert.equal(read('[::1]:65535'), '::1 65535');
+});
+
+test("says what is wrong with the host's side", () => {
+  const cases: [unknown, string][] = [
+    ['8378', '"8378": it is not an address and a port'],
+    ['', '"": it is not an address and a port'],
+    [8378, '8378: it is not an address and a port'],
+    [undefined, 'undefined: it is not an address and a port'],
+    ['127.0.0.1:', '"127.0.0.1:": it is not an address and a port'],
+    ['::1:80', '"::1:80": it is not an address and a port'],
+    ['127.0.0.1:ssh', '"127.0.0.1:ssh": it is not an address and a port'],
+    ['127.0.0.1:99999', '"127.0.0.1:99999": there is no port 99999'],
+    ['example.com:80', '"example.com:80": "example.com" is no IP address'],
+    ['127.0.0.300:80', '"127.0.0.300:80": "127.0.0.300" is no IP address'],
+    ['[::g]:80', '"[::g]:80": it is not an address and a port'],
+    ['udp:127.0.0.1:53', '"udp:127.0.0.1:53": this version forwards TCP only'],
+    ['udp::53', '"udp::53": this version forwards TCP only'],
+  ];
+  const wanted = 'want ip:port, localhost:port or :port (every address of the host), such as 127.0.0.1:2222';
+  for (const [text, why] of cases) {
+    assert.throws(() => parseForwardLocal(text as string), new ConfigError(`cannot forward from ${why}; ${wanted}`));
+  }
+});
+
+test("reads the guest's side", () => {
+  const { address, port } = parseForwardTarget('192.168.127.2:22', NETWORK);
+  assert.equal(`${address.toString()} ${port}`, '192.168.127.2 22');
+});
+
+test("says what is wrong with the guest's side", () => {
+  const cases: [unknown, string][] = [
+    ['nonsense', '"nonsense": it is not an address and a port'],
+    [undefined, 'undefined: it is not an address and a port'],
+    [':22', '":22": the address is missing'],
+    ['guest:22', '"guest:22": "guest" is no IPv4 address'],
+    ['[::1]:22', '"[::1]:22": "::1" is no IPv4 address'],
+    ['192.168.127.2:99999', '"192.168.127.2:99999": there is no port 99999'],
+    ['192.168.127.2:0', '"192.168.127.2:0": there is no port 0'],
+    ['8.8.8.8:22', '"8.8.8.8:22": 8.8.8.8 is not in the virtual network'],
+    ['192.168.127.255:22', '"192.168.127.255:22": 192.168.127.255 stands for the network itself'],
+    ['192.168.127.1:22', '"192.168.127.1:22": 192.168.127.1 is the gateway\'s'],
+    ['192.168.127.254:22', '"192.168.127.254:22": 192.168.127.254 is the gateway\'s'],
+  ];
+  for (const [text, why] of cases) {
+    const message = `cannot forward to ${why}; want ip:port of a guest in 192.168.127.0/24`;
+    assert.throws(() => parseForwardTarget(text as string, NETWORK), new ConfigError(message));
+  }
+});
