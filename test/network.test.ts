@@ -39,7 +39,9 @@ async function freePort(): Promise<number> {
 test('needs no options: a guest gets online with the defaults', async () => {
   const network = await VirtualNetwork.create();
   const { guest } = attachGuest(network, MAC);
-  await guest.dhcp();
+  const { address, mask, router, nameserver } = await guest.dhcp();
+  assert.deepEqual([address, mask, router, nameserver], ['192.168.127.2', '255.255.255.0', '192.168.127.1', '192.168.127.1']);
+  assert.equal(guest.address, '192.168.127.2');
   assert.deepEqual(network.addresses, {
     subnet: '192.168.127.0/24',
     gatewayIP: '192.168.127.1',

@@ -5,11 +5,9 @@ import { createServer } from 'node:http';
 import { connect, createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
-import { commandLineNetwork, DEFAULT_SUBNET, DEVICE_MAC } from '../config/defaults.ts';
-import { planAddresses } from '../config/subnet.ts';
+import { DEVICE_MAC } from '../config/defaults.ts';
 import { VirtualNetwork } from '../network.ts';
 import { attachGuest } from './attach.ts';
-import { formatIpv4 } from '../packet/address.ts';
 import type { SoftSocket } from './soft-tcp.ts';
 
 const GIGABYTE = 1_000_000_000;
@@ -88,17 +86,15 @@ async function text(stream: Readable): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-const addresses = planAddresses(DEFAULT_SUBNET, '', '', '');
-const network = await VirtualNetwork.create(
-  commandLineNetwork({ addresses, mtu: 65_520, sshPort: -1, captureFile: '', searchDomains: [], ec2MetadataAccess: false }),
-);
+const network = await VirtualNetwork.create({ mtu: 65_520 });
+const { addresses } = network;
 const { guest, port } = attachGuest(network, DEVICE_MAC);
 console.log('guestwire: a soft guest on a virtual network of this process\n');
 
 await step('takes a lease by DHCP', async () => {
   const lease = await guest.dhcp();
-  if (formatIpv4(lease.address) !== addresses.deviceIP) throw new Error(`got ${formatIpv4(lease.address)}`);
-  return `${formatIpv4(lease.address)}, router ${formatIpv4(lease.router)}, MTU ${lease.mtu}`;
+  if (lease.address !== addresses.deviceIP) throw new Error(`got ${lease.address}`);
+  return `${lease.address}, router ${lease.router}, MTU ${lease.mtu}`;
 });
 await step('pings the gateway', async () => `${(await guest.ping(addresses.gatewayIP)).toFixed(2)} ms`);
 await step('resolves host.containers.internal', async () => {

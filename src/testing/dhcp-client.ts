@@ -1,20 +1,21 @@
 /** The soft guest's DHCP client (RFC 2131 §4.4): DISCOVER, REQUEST, each tried a few times. */
+import { formatIpv4 } from '../packet/address.ts';
 import { i32, setU32, u16 } from '../packet/bytes.ts';
 import * as dhcp from '../packet/dhcpv4.ts';
 import type { SoftGuest } from './soft-guest.ts';
 
 const CLIENT = 68;
 const SERVER = 67;
-const BROADCAST = -1;
+const BROADCAST = '255.255.255.255';
 const TRIES = 4;
 const INTERVAL = 500;
 
 export interface Lease {
-  /** IPv4 words. */
-  readonly address: number;
-  readonly mask: number;
-  readonly router: number;
-  readonly nameserver: number;
+  /** Dotted, `192.168.127.2`, as are the mask and the servers; `0.0.0.0` what the server didn't say. */
+  readonly address: string;
+  readonly mask: string;
+  readonly router: string;
+  readonly nameserver: string;
   /** 0 when the server didn't say. */
   readonly mtu: number;
   /** Seconds. */
@@ -36,10 +37,10 @@ export async function requestLease(guest: SoftGuest): Promise<Lease> {
   };
   const mtu = ack.options.get(dhcp.OPTION_MTU);
   return {
-    address: ack.yourAddress,
-    mask: option(dhcp.OPTION_SUBNET_MASK),
-    router: option(dhcp.OPTION_ROUTER),
-    nameserver: option(dhcp.OPTION_DNS),
+    address: formatIpv4(ack.yourAddress),
+    mask: formatIpv4(option(dhcp.OPTION_SUBNET_MASK)),
+    router: formatIpv4(option(dhcp.OPTION_ROUTER)),
+    nameserver: formatIpv4(option(dhcp.OPTION_DNS)),
     mtu: mtu === undefined ? 0 : u16(mtu, 0),
     time: option(dhcp.OPTION_LEASE_TIME),
   };

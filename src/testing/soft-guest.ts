@@ -33,7 +33,8 @@ export interface SoftGuestOptions {
 }
 
 export interface Datagram {
-  readonly from: number;
+  /** Dotted IPv4. */
+  readonly from: string;
   readonly port: number;
   readonly payload: Buffer;
 }
@@ -44,10 +45,11 @@ export class SoftGuest {
   /** What was wrong with received frames. */
   readonly errors: string[] = [];
   mtu: number;
-  address = 0;
-  mask = 0;
-  gateway = 0;
-  nameserver = 0;
+  /** IPv4 words; programs see text. */
+  #address = 0;
+  #mask = 0;
+  #gateway = 0;
+  #nameserver = 0;
   readonly #wire: Wire;
   readonly #neighbours: Map<number, Mac> = new Map();
   readonly #resolving: Map<number, ((mac: Mac | undefined) => void)[]> = new Map();
@@ -71,12 +73,22 @@ export class SoftGuest {
   /** Asks for an address by DHCP and configures itself. */
   async dhcp(): Promise<Lease> {
     const lease = await requestLease(this);
-    this.address = lease.address;
-    this.mask = lease.mask;
-    this.gateway = lease.router;
-    this.nameserver = lease.nameserver;
+    this.#address = word(lease.address);
+    this.#mask = word(lease.mask);
+    this.#gateway = word(lease.router);
+    this.#nameserver = word(lease.nameserver);
     if (lease.mtu > 0) this.mtu = lease.mtu;
     return lease;
+  }
+
+  /** The guest's own, dotted; `0.0.0.0` before it has a lease. */
+  get address(): string {
+    return formatIpv4(this.#address);
+  }
+
+  /** The resolver it asks, dotted. */
+  get nameserver(): string {
+    return formatIpv4(this.#nameserver);
   }
 
   /** IPv4 addresses of a name, from the lease's resolver; empty when there are none. Rejects when it doesn't answer. */
@@ -110,11 +122,13 @@ export class SoftGuest {
     else this.#udp.set(port, receive);
   }
 
-  sendDatagram(fromPort: number, to: number, port: number, payload: Uint8Array): void {
+  /** `host` is a dotted IPv4 address; throws TypeError when it isn't. */
+  sendDatagram(fromPort: number, host: string, port: number, payload: Uint8Array): void {
+    const to = word(host);
     const bytes = new Uint8Array(udp.HEADER + payload.length);
     udp.write(bytes, 0, fromPort, port, bytes.length);
     bytes.set(payload, udp.HEADER);
-    udp.setChecksum(bytes, 0, finish(sum(bytes, 0, bytes.length, pseudoIpv4(this.address, to, ipv4.PROTOCOL_UDP, bytes.length))));
+    udp.setChecksum(bytes, 0, finish(sum(bytes, 0, bytes.length, pseudoIpv4(this.#address, to, ipv4.PROTOCOL_UDP, bytes.length))));
     this.#sendIp(ipv4.PROTOCOL_UDP, to, [bytes]);
   }
 
@@ -155,7 +169,7 @@ export class SoftGuest {
     const length = pieces.reduce((total, piece) => total + piece.length, header.length);
     tcp.setChecksum(header, 0, 0);
     return this.#sendIp(ipv4.PROTOCOL_TCP, to, [header, ...pieces], (frame) => {
-      tcp.setChecksum(frame, PAYLOAD, finish(sum(frame, PAYLOAD, length, pseudoIpv4(this.address, to, ipv4.PROTOCOL_TCP, length))));
+      tcp.setChecksum(frame, PAYLOAD, finish(sum(frame, PAYLOAD, length, pseudoIpv4(this.#address, to, ipv4.PROTOCOL_TCP, length))));
     });
   }
 
@@ -163,7 +177,7 @@ export class SoftGuest {
   #sendIp(protocol: number, to: number, pieces: readonly Uint8Array[], complete?: (frame: Uint8Array) => void): boolean {
     const length = pieces.reduce((total, piece) => total + piece.length, ipv4.HEADER);
     const frame = new Uint8Array(ethernet.HEADER + length);
-    ipv4.write(frame, IP, length, this.#identification++ & 0xffff, 0, 64, protocol, this.address, to);
+    ipv4.write(frame, IP, length, this.#identification++ & 0xffff, 0, 64, protocol, this.#address, to);
     let at = PAYLOAD;
     for (const piece of pieces) {
       frame.set(piece, at);
@@ -171,7 +185,7 @@ export class SoftGuest {
     }
     complete?.(frame);
     if (to === BROADCAST) return this.#sendTo({ hi: 0xffff, lo: -1 }, frame);
-    const hop = (to & this.mask) === (this.address & this.mask) ? to : this.gateway;
+    const hop = (to & this.#mask) === (this.#address & this.#mask) ? to : this.#gateway;
     const known = this.#neighbours.get(hop);
     if (known !== undefined) return this.#sendTo(known, frame);
     this.#resolve(hop, (mac) => mac && this.#sendTo(mac, frame));
@@ -200,7 +214,7 @@ export class SoftGuest {
   #sendArp(operation: number, to: Mac, target: number): void {
     const frame = new Uint8Array(ethernet.HEADER + arp.LENGTH);
     ethernet.write(frame, 0, to.hi, to.lo, this.mac.hi, this.mac.lo, ethernet.TYPE_ARP);
-    arp.write(frame, ethernet.HEADER, operation, this.mac.hi, this.mac.lo, this.address, to.hi, to.lo, target);
+    arp.write(frame, ethernet.HEADER, operation, this.mac.hi, this.mac.lo, this.#address, to.hi, to.lo, target);
     this.#wire.send(frame);
   }
 
@@ -221,9 +235,9 @@ export class SoftGuest {
     if (length < arp.LENGTH || !arp.isIpv4OverEthernet(bytes, at)) return void this.errors.push('malformed ARP');
     const sender = arp.senderAddress(bytes, at);
     const mac = { hi: arp.senderMacHi(bytes, at), lo: arp.senderMacLo(bytes, at) };
-    if (this.address !== 0) this.#neighbours.set(sender, mac);
+    if (this.#address !== 0) this.#neighbours.set(sender, mac);
     this.#resolved(sender, mac);
-    if (arp.operation(bytes, at) === arp.REQUEST && arp.targetAddress(bytes, at) === this.address) this.#sendArp(arp.REPLY, mac, sender);
+    if (arp.operation(bytes, at) === arp.REQUEST && arp.targetAddress(bytes, at) === this.#address) this.#sendArp(arp.REPLY, mac, sender);
   }
 
   #ip(bytes: Uint8Array, at: number, length: number): void {
@@ -236,7 +250,7 @@ export class SoftGuest {
     const protocol = ipv4.protocol(bytes, at);
     const payload = at + ipv4.HEADER;
     const end = at + total;
-    if (to !== this.address && to !== BROADCAST) return;
+    if (to !== this.#address && to !== BROADCAST) return;
     const initial = protocol === ipv4.PROTOCOL_ICMP ? 0 : pseudoIpv4(from, to, protocol, end - payload);
     if (sum(bytes, payload, end - payload, initial) !== 0xffff) return void this.errors.push(`bad checksum, protocol ${protocol}`);
     if (protocol === ipv4.PROTOCOL_TCP) this.#tcp(bytes, payload, end, from);
@@ -247,7 +261,7 @@ export class SoftGuest {
   #datagram(bytes: Uint8Array, at: number, end: number, from: number): void {
     if (end - at < udp.HEADER || udp.length(bytes, at) !== end - at) return void this.errors.push('malformed UDP');
     const payload = Buffer.from(bytes.subarray(at + udp.HEADER, end));
-    this.#udp.get(udp.destinationPort(bytes, at))?.({ from, port: udp.sourcePort(bytes, at), payload });
+    this.#udp.get(udp.destinationPort(bytes, at))?.({ from: formatIpv4(from), port: udp.sourcePort(bytes, at), payload });
   }
 
   #icmp(bytes: Uint8Array, at: number, end: number, from: number): void {
