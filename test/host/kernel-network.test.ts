@@ -227,7 +227,7 @@ for (const seeks of [undefined, false]) {
             const got = stream.peek(ahead, at, size, size, slots);
             if (got > 0) ahead += got;
             // What is in flight is limited, as by a guest's window.
-            while (ahead > 0 && (got < size * slots || ahead > 200_000)) {
+            for (const floor = got < size * slots ? 0 : 200_000; ahead > floor;) {
               const count = Math.min(ahead, 1 + random(20_000));
               stream.discard(count);
               ahead -= count;
