@@ -32,6 +32,7 @@ import { KernelDatagram } from './kernel-datagram.ts';
 import { KernelListener } from './kernel-listener.ts';
 import { KernelMemory } from './kernel-memory.ts';
 import { KernelPing } from './kernel-ping.ts';
+import { attachReplyFilter } from './ping-filter.ts';
 import { KernelStream } from './kernel-stream.ts';
 
 const FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -105,14 +106,14 @@ export class KernelNetwork implements HostNetwork {
       fd = socket(AF_INET, SOCK_RAW | FLAGS, IPPROTO_ICMP);
       if (fd < 0) return refused;
     }
-    const status = this.#connect(fd, address, 0);
+    const identifier = (this.#pingIdentifier = (this.#pingIdentifier + 1) & 0xffff);
+    const status = (raw && attachReplyFilter(fd, identifier, this.#memory)) || this.#connect(fd, address, 0);
     if (status < 0) {
       close(fd);
       return status;
     }
     if (this.#pingBuffer < 0) this.#pingBuffer = this.#arena.allocate(PING_BUFFER);
-    this.#pingIdentifier = (this.#pingIdentifier + 1) & 0xffff;
-    return new KernelPing(fd, raw, this.#pingIdentifier, this.#pingBuffer, this.#loop, this.#memory, handler);
+    return new KernelPing(fd, raw, identifier, this.#pingBuffer, this.#loop, this.#memory, handler);
   }
 
   listenStream(address: IpAddress, port: number, accept: StreamAccepted): StreamListener {

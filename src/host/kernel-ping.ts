@@ -2,11 +2,10 @@
  * Echo through the host: a ping socket (ICMP datagram socket, which the kernel hands to the groups of
  * net.ipv4.ping_group_range), or a raw socket where only privilege gives one.
  *
- * A ping socket sets the identifier itself and delivers only its own replies. A raw socket sees every reply of the host,
- * with the IP header in front: identifier and type are checked here.
+ * A ping socket sets the identifier itself and delivers only its own replies. A raw socket delivers them with the IP header in
+ * front, and only its own thanks to a filter (ping-filter.ts).
  */
 import { EPOLLET, EPOLLIN, MSG_DONTWAIT, MSG_NOSIGNAL } from '../system/constants.ts';
-import { EAGAIN } from '../system/errno.ts';
 import { close, recv, send } from '../system/syscalls.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import type { EndpointHandler, PingEndpoint } from './endpoint.ts';
@@ -16,8 +15,6 @@ import { endpointEvents } from './kernel-stream.ts';
 const HEADER = 8;
 const ECHO_REQUEST = 8;
 const ECHO_REPLY = 0;
-/** Replies of others that one call looks through before it reports that nothing came. */
-const FOREIGN = 64;
 
 export class KernelPing implements PingEndpoint, Watcher {
   handler: EndpointHandler;
@@ -72,19 +69,17 @@ export class KernelPing implements PingEndpoint, Watcher {
 
   receive(at: number, size: number): number {
     const { bytes } = this.#memory.arena;
-    for (let tries = 0; tries < FOREIGN; tries++) {
+    for (;;) {
       const got = recv(this.#fd, this.#memory.base + this.#buffer, 65536, MSG_DONTWAIT);
       if (got < 0) return got;
       const start = this.#buffer + (this.#raw ? (bytes[this.#buffer]! & 15) * 4 : 0);
       const length = this.#buffer + got - start - HEADER;
       if (length < 0 || bytes[start] !== ECHO_REPLY) continue;
-      if (this.#raw && ((bytes[start + 4]! << 8) | bytes[start + 5]!) !== this.#identifier) continue;
       this.sequence = (bytes[start + 6]! << 8) | bytes[start + 7]!;
       const kept = Math.min(length, size);
       bytes.copyWithin(at, start + HEADER, start + HEADER + kept);
       return kept;
     }
-    return -EAGAIN;
   }
 
   close(): void {

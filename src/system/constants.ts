@@ -23,6 +23,7 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
+export const SO_ATTACH_FILTER = 26;
 export const SO_PEEK_OFF = 42;
 
 export const TCP_NODELAY = 1;

@@ -19,6 +19,10 @@ export const MMSGHDR = { size: 64, length: 56 } as const;
 export const EPOLL_EVENT: { readonly size: number; readonly events: number; readonly data: number } =
   process.arch === 'x64' ? { size: 12, events: 0, data: 4 } : { size: 16, events: 0, data: 8 };
 
+/** struct sock_fprog: instruction count, pointer; size of struct sock_filter: code, jump offsets, operand. */
+export const SOCK_FPROG = { size: 16, filter: 8 } as const;
+export const SOCK_FILTER = 8;
+
 /** struct sockaddr_in, sockaddr_in6, sockaddr_un: sizes. */
 export const SOCKADDR_IN = 16;
 export const SOCKADDR_IN6 = 28;
@@ -46,6 +50,7 @@ export function selfTest(c: CLayout): void {
   });
   const event = { events: 'uint32_t', data: 'uint64_t' };
   const epollEvent = process.arch === 'x64' ? c.pack(event) : c.struct(event);
+  const program = c.struct({ length: 'uint16_t', filter: 'void *' });
   const facts: [name: string, ours: number, theirs: number][] = [
     ['iovec', IOVEC.size, c.sizeof(iovec)],
     ['iovec.length', IOVEC.length, c.offsetof(iovec, 'length')],
@@ -54,6 +59,8 @@ export function selfTest(c: CLayout): void {
     ['msghdr.iovCount', MSGHDR.iovCount, c.offsetof(msghdr, 'iovCount')],
     ['msghdr.controlLength', MSGHDR.controlLength, c.offsetof(msghdr, 'controlLength')],
     ['msghdr.flags', MSGHDR.flags, c.offsetof(msghdr, 'flags')],
+    ['sock_fprog', SOCK_FPROG.size, c.sizeof(program)],
+    ['sock_fprog.filter', SOCK_FPROG.filter, c.offsetof(program, 'filter')],
     ['epoll_event', EPOLL_EVENT.size, c.sizeof(epollEvent)],
     ['epoll_event.data', EPOLL_EVENT.data, c.offsetof(epollEvent, 'data')],
   ];

@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { type DatagramEndpoint, type EndpointHandler, Spans, type StreamEndpoint } from '../../src/host/endpoint.ts';
 import { KernelNetwork } from '../../src/host/kernel-network.ts';
 import { IpAddress } from '../../src/packet/address.ts';
+import { missing } from '../guest/requirement.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { TurnLoop } from '../../src/runtime/turn-loop.ts';
 import { SystemError } from '../../src/system/error.ts';
@@ -341,6 +342,33 @@ for (const seeks of [undefined, false]) {
       assert.equal(endpoint.receive(at, 65_536, 65_536, 1, lengths), -EAGAIN);
       endpoint.close();
       echo.close();
+    });
+
+    test('each of many pings gets its own replies, in order', { skip: missing('root') }, async () => {
+      const pings = Array.from({ length: 50 }, () => {
+        const events = new Events();
+        const ping = host.openPing(LOOPBACK, events);
+        assert.ok(typeof ping === 'object', `openPing: ${ping as number}`);
+        return { ping, events };
+      });
+      for (let sequence = 1; sequence <= 3; sequence++) {
+        pings.forEach(({ ping }, i) => {
+          arena.bytes.fill(i, at, at + 8);
+          assert.equal(ping.send(sequence, at, 8), 0);
+        });
+      }
+      for (const [i, { ping, events }] of pings.entries()) {
+        for (let sequence = 1; sequence <= 3; sequence++) {
+          let got = ping.receive(at, 100);
+          while (got === -EAGAIN) {
+            await events.wait(1);
+            got = ping.receive(at, 100);
+          }
+          assert.deepEqual([got, ping.sequence, arena.bytes[at]], [8, sequence, i]);
+        }
+        assert.equal(ping.receive(at, 100), -EAGAIN);
+        ping.close();
+      }
     });
 
     test('a datagram to a closed port is refused', async () => {
