@@ -20,8 +20,9 @@ import { PortShares } from './port-shares.ts';
 
 /** Echo flows at once, of which one VM may have its share (see port-shares.ts); its own idle longest makes room. */
 export const ECHO_LIMIT = 512;
-/** A guest that opens many at once must not hold up the others: requests beyond are dropped. */
+/** A guest that pings much at once must not hold up the others: of one batch's flows to open and requests, those beyond are dropped. */
 const OPENINGS = 32;
+const REQUESTS = 128;
 /** Milliseconds without a request or reply. */
 const IDLE = 30_000;
 /** Replies of one flow per pump. */
@@ -98,6 +99,8 @@ export class EchoForwarder implements Transport {
   readonly #shares: PortShares = new PortShares(ECHO_LIMIT);
   /** Flows that may still be opened in this batch. */
   #openings = OPENINGS;
+  /** Requests that may still be sent in this batch. */
+  #requests = REQUESTS;
   readonly #queue: EchoFlow[] = [];
   readonly #scratch: number;
 
@@ -115,6 +118,10 @@ export class EchoForwarder implements Transport {
   input(packet: InboundPacket): void {
     const { policy, timers } = this.#options;
     this.counters.requests++;
+    if (this.#requests-- <= 0) {
+      this.counters.dropFlood++;
+      return;
+    }
     if (policy.blocked(packet.destination3)) {
       this.counters.blocked++;
       return;
@@ -232,6 +239,7 @@ export class EchoForwarder implements Transport {
   /** A VM's batch is complete. */
   endOfBatch(): void {
     this.#openings = OPENINGS;
+    this.#requests = REQUESTS;
   }
 
   /** The VM behind this port has gone. */

@@ -423,6 +423,10 @@ test('a batch of pings opens some flows only', () => {
   }
   assert.equal(echo.size, 32);
   assert.equal(echo.counters.dropFlood, 68);
+  for (let sequence = 2; sequence < 200; sequence++) {
+    bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), 1, sequence) }));
+  }
+  assert.equal(echo.counters.requests - echo.counters.dropFlood, 32 + 28, 'of 128 requests those of flows that were not opened count too');
   bench.inBatch = false;
   bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), 101) }));
   bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), 102) }));
