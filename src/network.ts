@@ -155,6 +155,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const services = new GatewayServices(arena, this.#tcp, this.#udp, () => this.#loop.handedToNode());
     this.#dhcp.listen(services);
     this.#dns.listen(services);
+    this.#loop.atTurnEnd(() => this.#tcp.endOfTurn());
     this.#loop.phase(() => this.#deliver());
     this.#loop.phase(() => this.#tcp.pump());
     this.#loop.phase(() => this.#udp.pump());

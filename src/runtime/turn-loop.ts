@@ -2,7 +2,7 @@
  * The turn loop: one epoll instance for every descriptor of the data path, watched from Node's own loop.
  *
  *     Node's loop ──► turn: epoll_wait → timers → watchers → phases ─┐
- *                       ▲       └──────────── while there is work ◄──┘    at most BUDGET ms, then back to Node
+ *                       ▲       └──────────── while there is work ◄──┘    at most BUDGET ms, then what was put off, and back to Node
  *
  * After a round with work the turn lingers: it waits in epoll_wait itself for a moment, so that a busy network is not driven
  * through two nested loops. An idle network costs nothing. Node's own callbacks wait for one turn at most.
@@ -61,6 +61,7 @@ export class TurnLoop {
   readonly #generations: number[] = [];
   readonly #free: number[] = [];
   readonly #phases: Phase[] = [];
+  readonly #endings: Phase[] = [];
   readonly #poll: PollHandle;
   #woken = false;
   #nodeHasWork = false;
@@ -140,6 +141,11 @@ export class TurnLoop {
     this.#phases.push(run);
   }
 
+  /** Adds what is done when a turn ends, for work that was put off because it might become needless. True: the phases have work. */
+  atTurnEnd(run: Phase): void {
+    this.#endings.push(run);
+  }
+
   /** Work has come up for the phases: if they are running another round follows, outside a turn one is run soon. */
   wake(): void {
     if (this.#stage === PHASES) this.#woken = true;
@@ -189,6 +195,7 @@ export class TurnLoop {
     let more = false;
     try {
       more = this.#rounds();
+      if (!this.#closed && this.#runAll(this.#endings)) more = this.#runAll(this.#phases) || more;
     } catch (error) {
       this.#keep(error);
     }
@@ -223,7 +230,7 @@ export class TurnLoop {
       if (count > 0) this.#dispatch(count);
       this.#stage = PHASES;
       this.#woken = false;
-      const more = this.#runPhases() || this.#woken;
+      const more = this.#runAll(this.#phases) || this.#woken;
       if (this.#closed) return false;
       if (this.#fault !== null) return more;
       const left = started + BUDGET - now;
@@ -260,11 +267,11 @@ export class TurnLoop {
     }
   }
 
-  #runPhases(): boolean {
+  #runAll(phases: readonly Phase[]): boolean {
     let more = false;
-    for (let i = 0; i < this.#phases.length && !this.#closed; i++) {
+    for (let i = 0; i < phases.length && !this.#closed; i++) {
       try {
-        if (this.#phases[i]!()) more = true;
+        if (phases[i]!()) more = true;
       } catch (error) {
         this.#keep(error);
       }

@@ -89,6 +89,8 @@ export interface TcpContext {
   dial(flow: TcpFlow): void;
   /** Has work for the end of this batch. */
   touch(flow: TcpFlow): void;
+  /** Acknowledge at the end of the turn, unless data has done it until then. */
+  putOffAck(flow: TcpFlow): void;
   /** Has work for the next pump. */
   ready(flow: TcpFlow): void;
   /** Waits for room on its guest's port. */

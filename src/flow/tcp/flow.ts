@@ -87,6 +87,12 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   chainBytes = 0;
   /** Send an ACK at the end of the round; more than one when duplicates must be counted by a guest without SACK. */
   acksDue = 0;
+  /** The acknowledgment the guest was last sent. */
+  lastAck = 0;
+  /** Waits for the end of the turn with an ACK that data may make needless. */
+  ackPutOff = false;
+  /** Segments that are still acknowledged at once, because putting it off has brought nothing. */
+  promptAcks = 0;
 
   // Host → guest.
   sndUna = 0;

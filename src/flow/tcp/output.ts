@@ -74,6 +74,7 @@ export function emitWithWindow(
   writeIpv4(bytes, at + ethernet.HEADER, ipv4.HEADER + segment, flow.remote3, flow.guest3);
   const header = at + ethernet.HEADER + ipv4.HEADER;
   const ack = flags & tcp.ACK ? flow.rcvNxt : 0;
+  flow.lastAck = flow.rcvNxt;
   tcp.write(bytes, header, flow.remotePort, flow.guestPort, seq, ack, tcp.HEADER + options, flags, window);
   const total = ctx.sum(header, segment, pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_TCP, segment));
   tcp.setChecksum(bytes, header, ~total & 0xffff);

@@ -34,8 +34,28 @@ export function acceptable(flow: TcpFlow, segment: Segment): boolean {
 /** RFC 9293 §3.10.7.4, seventh and eighth: segment text and FIN of an acceptable segment. */
 export function takeData(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
   if (segment.sequenceLength === 0) return;
-  flow.acksDue = Math.max(flow.acksDue, 1);
   ctx.touch(flow);
+  const before = flow.rcvNxt;
+  const ended = flow.finSeen;
+  place(ctx, flow, segment);
+  const continues = flow.rcvNxt !== before || (flow.finSeen && !ended && flow.finAt === flow.rcvNxt);
+  // What does not continue the stream wants an answer at once (RFC 5681 §4.2, RFC 9293 §3.10.7.4).
+  if (continues) acknowledgeData(ctx, flow);
+  else flow.acksDue = Math.max(flow.acksDue, 1);
+}
+
+/**
+ * RFC 5681 §4.2, RFC 9293 §3.8.6.3: a full-sized segment is acknowledged in this round. Less may be a question whose answer
+ * carries the ACK: it waits for the end of the turn, a millisecond or two.
+ */
+function acknowledgeData(ctx: TcpContext, flow: TcpFlow): void {
+  const waiting = (flow.rcvNxt - flow.lastAck) | 0;
+  if (waiting < flow.mss && flow.promptAcks === 0 && flow.received === null) return ctx.putOffAck(flow);
+  if (flow.promptAcks > 0) flow.promptAcks--;
+  flow.acksDue = Math.max(flow.acksDue, 1);
+}
+
+function place(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
   // Past the guest's FIN nothing more can follow (fourth state group of the eighth check).
   if (flow.finReceived) return;
   const known = (flow.rcvNxt - segment.sequence) | 0;

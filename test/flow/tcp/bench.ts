@@ -78,6 +78,8 @@ export class Bench {
   seq = 1000;
   ack = 0;
   #now = 0;
+  /** While true, rounds are those of one turn. */
+  turnGoesOn = false;
   readonly #packet: InboundPacket = new InboundPacket();
   readonly #receive: number;
   /** Where the next segment goes: each has a place of its own until the batch ends. */
@@ -185,6 +187,7 @@ export class Bench {
     this.arena.bytes.fill(0xa5, this.#receive, this.#receive + (1 << 17));
     this.#offset = 0;
     while (this.engine.pump());
+    if (!this.turnGoesOn) this.engine.endOfTurn();
   }
 
   /** Time passes; timers fire tick by tick, each followed by a round. */
