@@ -2,6 +2,7 @@
 import { setU16, setU32 } from '../../packet/bytes.ts';
 import * as dhcp from '../../packet/dhcpv4.ts';
 import type { Listener, ServiceHost } from '../../flow/listener.ts';
+import type { Vm } from '../shares.ts';
 import { LEASE_TIME, type LeasePool } from './lease-pool.ts';
 import { encodeSearchList } from './search-list.ts';
 
@@ -45,8 +46,8 @@ export class DhcpServer {
   listen(host: ServiceHost): void {
     this.#listener = host.listenDatagram(
       PORT,
-      (payload, _peer, reply) => {
-        const answer = this.answer(payload);
+      (payload, { vm }, reply) => {
+        const answer = this.answer(payload, vm);
         if (answer !== undefined) reply(answer);
       },
       { anyAddress: true },
@@ -57,8 +58,8 @@ export class DhcpServer {
     this.#listener?.close();
   }
 
-  /** The answer to one message; undefined when there is none. */
-  answer(payload: Uint8Array): Uint8Array | undefined {
+  /** The answer to one message of `vm`; undefined when there is none. */
+  answer(payload: Uint8Array, vm: Vm): Uint8Array | undefined {
     const message = dhcp.readDhcp(payload);
     if (
       message === undefined ||
@@ -73,17 +74,17 @@ export class DhcpServer {
       .toString('hex')
       .replace(/(..)(?=.)/g, '$1:');
     const type = message.options.get(dhcp.OPTION_MESSAGE_TYPE)?.[0];
-    if (type === dhcp.DISCOVER) return this.#offer(message, mac);
-    if (type === dhcp.REQUEST) return this.#acknowledge(message, mac);
+    if (type === dhcp.DISCOVER) return this.#offer(message, mac, vm);
+    if (type === dhcp.REQUEST) return this.#acknowledge(message, mac, vm);
     if (type === dhcp.INFORM) return this.#inform(message);
-    // The lease is kept: the guest gets the same address when it comes back.
+    // The lease is kept: the guest gets the same address when it comes back, and nobody can end another's in its name.
     if (type === dhcp.RELEASE) this.counters.releases++;
     else this.counters.unhandled++;
     return undefined;
   }
 
-  #offer(message: dhcp.DhcpMessage, mac: string): Uint8Array | undefined {
-    const address = this.#options.pool.offer(mac);
+  #offer(message: dhcp.DhcpMessage, mac: string, vm: Vm): Uint8Array | undefined {
+    const address = this.#options.pool.offer(mac, vm);
     if (address === undefined) {
       this.counters.exhausted++;
       return undefined;
@@ -92,8 +93,8 @@ export class DhcpServer {
     return this.#reply(message, dhcp.OFFER, address);
   }
 
-  #acknowledge(message: dhcp.DhcpMessage, mac: string): Uint8Array | undefined {
-    const address = this.#options.pool.bind(mac);
+  #acknowledge(message: dhcp.DhcpMessage, mac: string, vm: Vm): Uint8Array | undefined {
+    const address = this.#options.pool.bind(mac, vm);
     if (address === undefined) {
       this.counters.exhausted++;
       return undefined;
