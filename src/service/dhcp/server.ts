@@ -9,6 +9,11 @@ import { encodeSearchList } from './search-list.ts';
 const PORT = 67;
 const ETHERNET = 1;
 const MAC_LENGTH = 6;
+/**
+ * Bytes of a message that is read. Clients fit theirs into one Ethernet packet; 64 KiB of empty options in fragments would hold
+ * everybody up for tens of milliseconds.
+ */
+export const MESSAGE_LIMIT = 1500;
 
 export interface DhcpOptions {
   readonly pool: LeasePool;
@@ -60,7 +65,7 @@ export class DhcpServer {
 
   /** The answer to one message of `vm`; undefined when there is none. */
   answer(payload: Uint8Array, vm: Vm): Uint8Array | undefined {
-    const message = dhcp.readDhcp(payload);
+    const message = payload.length > MESSAGE_LIMIT ? undefined : dhcp.readDhcp(payload);
     if (
       message === undefined ||
       message.op !== dhcp.BOOT_REQUEST ||

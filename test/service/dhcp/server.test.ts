@@ -9,7 +9,7 @@ import { IpAddress, formatIpv4, parseIpv4 } from '../../../src/packet/address.ts
 import * as dhcp from '../../../src/packet/dhcpv4.ts';
 import { LeasePool } from '../../../src/service/dhcp/lease-pool.ts';
 import { encodeSearchList } from '../../../src/service/dhcp/search-list.ts';
-import { DhcpServer } from '../../../src/service/dhcp/server.ts';
+import { DhcpServer, MESSAGE_LIMIT } from '../../../src/service/dhcp/server.ts';
 
 const ARENA = new Arena(4 << 20);
 const VM = new FakePort(ARENA, 0);
@@ -103,8 +103,20 @@ test('copies client id and relay information, the latter last, and the relay add
 });
 
 test('does not send a client id back that fits no single option', () => {
-  const options = new Map([[dhcp.OPTION_CLIENT_ID, new Uint8Array(60_000)]]);
+  const options = new Map([[dhcp.OPTION_CLIENT_ID, new Uint8Array(1000)]]);
   assert.equal(server().server.answer(request(dhcp.DISCOVER, STRANGER, { options }), VM)!.length, 300);
+});
+
+test('does not read a message of 64 KiB of options', () => {
+  const { server: service } = server();
+  const message = request(dhcp.DISCOVER, STRANGER);
+  const options = Buffer.alloc(65_000);
+  for (let i = 0; i < options.length; i += 2) options[i] = 1 + ((i / 2) % 254);
+  assert.equal(service.answer(Buffer.concat([message.subarray(0, 243), options]), VM), undefined);
+  assert.equal(service.counters.malformed, 1);
+  const long = new Uint8Array(MESSAGE_LIMIT);
+  long.set(message);
+  assert.notEqual(service.answer(long, VM), undefined);
 });
 
 test('does not tell guests apart by client id', () => {
