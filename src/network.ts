@@ -154,7 +154,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains });
     const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
     const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
-    const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
+    const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random, share);
     this.#dns = new DnsServer({ zones: new Zones(options.dns), hosts: () => hosts.value, forwarder, timers });
     const services = new GatewayServices(arena, this.#tcp, this.#udp, () => this.#loop.handedToNode());
     this.#dhcp.listen(services);

@@ -6,13 +6,14 @@
  */
 import { setU16 } from '../../packet/bytes.ts';
 import type { Random } from '../../runtime/clock.ts';
+import type { ShareOut, Shares, Vm } from '../shares.ts';
 import { emptyAnswer, isTruncated, matches, type Query, RCODE_SERVER_FAILURE } from './message.ts';
 import type { Upstream } from './upstream.ts';
 
 /** Milliseconds for one attempt, and rounds over all servers. */
 const TIMEOUT = 2500;
 const ROUNDS = 2;
-/** Queries under way at once. */
+/** Queries under way at once. A VM has its share: names of an attacker's own, whose resolver is slow, must not use up all. */
 export const IN_FLIGHT_LIMIT = 1024;
 
 export class ForwarderCounters {
@@ -27,27 +28,27 @@ export class Forwarder {
   readonly #upstream: Upstream;
   readonly #servers: () => readonly string[];
   readonly #random: Random;
-  #inFlight = 0;
+  readonly #shares: Shares;
 
-  constructor(upstream: Upstream, servers: () => readonly string[], random: Random) {
+  constructor(upstream: Upstream, servers: () => readonly string[], random: Random, share: ShareOut) {
+    this.#shares = share(IN_FLIGHT_LIMIT);
     this.#upstream = upstream;
     this.#servers = servers;
     this.#random = random;
   }
 
   /** Never rejects: what can't be answered is SERVFAIL. `overTcp`: the client can take an answer of any size. */
-  async forward(query: Query, overTcp: boolean): Promise<Uint8Array> {
+  async forward(query: Query, overTcp: boolean, vm: Vm): Promise<Uint8Array> {
     const failure = emptyAnswer(query.bytes, query.questionEnd, RCODE_SERVER_FAILURE);
-    if (this.#inFlight >= IN_FLIGHT_LIMIT) {
+    if (!this.#shares.take(vm)) {
       this.counters.overloaded++;
       return failure;
     }
-    this.#inFlight++;
     this.counters.forwarded++;
     try {
       return (await this.#ask(query, overTcp)) ?? failure;
     } finally {
-      this.#inFlight--;
+      this.#shares.give(vm);
     }
   }
 

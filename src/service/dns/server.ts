@@ -5,6 +5,7 @@ import { setU16, u16 } from '../../packet/bytes.ts';
 import type { Duplex } from 'node:stream';
 import type { Listener, ServiceHost } from '../../flow/listener.ts';
 import { Timer, type TimerWheel } from '../../runtime/timer-wheel.ts';
+import type { Vm } from '../shares.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { HostNames } from './host-files.ts';
 import {
@@ -57,10 +58,10 @@ export class DnsServer {
 
   listen(host: ServiceHost): void {
     this.#listeners.push(
-      host.listenDatagram(PORT, (payload, _peer, reply) => {
-        void this.#answerUdp(payload, reply);
+      host.listenDatagram(PORT, (payload, { vm }, reply) => {
+        void this.#answerUdp(payload, vm, reply);
       }),
-      host.listenStream(PORT, (connection) => this.#serve(connection)),
+      host.listenStream(PORT, (connection, { vm }) => this.#serve(connection, vm)),
     );
   }
 
@@ -69,20 +70,20 @@ export class DnsServer {
     for (const listener of this.#listeners) listener.close();
   }
 
-  async #answerUdp(payload: Uint8Array, reply: (answer: Uint8Array) => void): Promise<void> {
-    const answer = await this.answer(payload, false);
+  async #answerUdp(payload: Uint8Array, vm: Vm, reply: (answer: Uint8Array) => void): Promise<void> {
+    const answer = await this.answer(payload, false, vm);
     if (answer !== undefined && !this.#isClosed) reply(answer);
   }
 
-  /** The answer to one query; undefined when it must not be answered. Never rejects. */
-  async answer(bytes: Uint8Array, overTcp: boolean): Promise<Uint8Array | undefined> {
+  /** The answer to one query of `vm`; undefined when it must not be answered. Never rejects. */
+  async answer(bytes: Uint8Array, overTcp: boolean, vm: Vm): Promise<Uint8Array | undefined> {
     this.counters.queries++;
     const query = readQuery(bytes);
     if (query === undefined || typeof query === 'number') {
       this.counters.malformed++;
       return query === undefined ? undefined : emptyAnswer(bytes, HEADER, query);
     }
-    const answer = this.#local(query) ?? (await this.#options.forwarder.forward(query, overTcp));
+    const answer = this.#local(query) ?? (await this.#options.forwarder.forward(query, overTcp, vm));
     if (overTcp || answer.length <= query.limit) return answer;
     this.counters.truncated++;
     return truncate(answer, query);
@@ -103,7 +104,7 @@ export class DnsServer {
   }
 
   /** RFC 7766: queries with a length in front, answered in order. */
-  #serve(connection: Duplex): void {
+  #serve(connection: Duplex, vm: Vm): void {
     if (this.#connections >= CONNECTION_LIMIT) {
       this.counters.refusedConnections++;
       connection.destroy();
@@ -120,10 +121,10 @@ export class DnsServer {
       timers.cancel(timer);
       this.#connections--;
     });
-    void this.#converse(connection, timer);
+    void this.#converse(connection, timer, vm);
   }
 
-  async #converse(connection: Duplex, timer: Timer): Promise<void> {
+  async #converse(connection: Duplex, timer: Timer, vm: Vm): Promise<void> {
     let pending = Buffer.alloc(0);
     const { timers } = this.#options;
     let taken = 0;
@@ -136,7 +137,7 @@ export class DnsServer {
           pending = pending.subarray(2 + query.length);
           // The time that resolvers take is not the guest's.
           timers.cancel(timer);
-          const answer = await this.answer(query, true);
+          const answer = await this.answer(query, true, vm);
           if (connection.destroyed) return;
           timers.arm(timer, IDLE_TIMEOUT);
           // A guest that asks and doesn't read must not pile up answers.

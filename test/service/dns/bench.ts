@@ -1,13 +1,23 @@
 /** A DnsServer with scripted resolvers, a manual clock and dns-packet as the judge of its bytes. */
 import { type DecodedPacket, decode, encode, type Packet, type RecordType } from 'dns-packet';
 import { ManualClock, SeededRandom } from '../../../src/runtime/clock.ts';
+import { Arena } from '../../../src/runtime/arena.ts';
 import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
+import { PortShares } from '../../../src/flow/port-shares.ts';
 import type { DnsZone } from '../../../src/network-options.ts';
+import type { ShareOut } from '../../../src/service/shares.ts';
 import { Forwarder } from '../../../src/service/dns/forwarder.ts';
 import { type HostNames, parseHosts } from '../../../src/service/dns/host-files.ts';
 import { DnsServer } from '../../../src/service/dns/server.ts';
 import type { Upstream } from '../../../src/service/dns/upstream.ts';
 import { Zones } from '../../../src/service/dns/zones.ts';
+import { FakePort } from '../../fake-port.ts';
+
+const ARENA = new Arena(4 << 20);
+export const VM: FakePort = new FakePort(ARENA, 0);
+export const OTHER: FakePort = new FakePort(ARENA, 1);
+
+export const share: ShareOut = (limit) => new PortShares(limit);
 
 export const CONTAINERS: DnsZone = {
   name: 'containers.internal.',
@@ -65,19 +75,24 @@ export class DnsBench {
   constructor(zones: readonly DnsZone[] = [CONTAINERS]) {
     this.zones = new Zones(zones);
     this.timers.between = { clock: new ManualClock(), armed: () => {} };
-    this.forwarder = new Forwarder(this.upstream, () => this.servers, new SeededRandom(7));
+    this.forwarder = new Forwarder(
+      this.upstream,
+      () => this.servers,
+      new SeededRandom(7),
+      (limit) => new PortShares(limit),
+    );
     this.server = new DnsServer({ zones: this.zones, hosts: () => this.hosts, forwarder: this.forwarder, timers: this.timers });
   }
 
-  async ask(name: string, type: RecordType = 'A', overTcp = false): Promise<DecodedPacket> {
-    const answer = await this.server.answer(query(name, type), overTcp);
+  async ask(name: string, type: RecordType = 'A', overTcp = false, vm = VM): Promise<DecodedPacket> {
+    const answer = await this.server.answer(query(name, type), overTcp, vm);
     if (answer === undefined) throw new Error('not answered');
     return decode(Buffer.from(answer));
   }
 
   /** IPv4 addresses, or the response code when it isn't NOERROR. */
-  async addresses(name: string): Promise<string[] | string> {
-    const { rcode, answers = [] } = (await this.ask(name)) as DecodedPacket & { rcode: string };
+  async addresses(name: string, vm = VM): Promise<string[] | string> {
+    const { rcode, answers = [] } = (await this.ask(name, 'A', false, vm)) as DecodedPacket & { rcode: string };
     return rcode === 'NOERROR' ? answers.flatMap((answer) => (answer.type === 'A' ? [answer.data] : [])) : rcode;
   }
 }

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode, encode } from 'dns-packet';
 import { IN_FLIGHT_LIMIT } from '../../../src/service/dns/forwarder.ts';
-import { answerTo, DnsBench, query, settle } from './bench.ts';
+import { answerTo, DnsBench, OTHER, query, settle, VM } from './bench.ts';
 
 test('passes a query on as bytes under an id of its own and gives the answer the old id', async () => {
   const bench = new DnsBench();
   const edns = { type: 'OPT', name: '.', udpPayloadSize: 1232, flags: 0x8000, options: [{ code: 10, data: Buffer.from('cookie!!') }] };
   const asked = query('www.Example.com', 'HTTPS' as never, { additionals: [edns as never] });
-  const answer = bench.server.answer(asked, false);
+  const answer = bench.server.answer(asked, false, VM);
   const [sent] = bench.upstream.asked;
   assert.deepEqual(Buffer.from(sent!.bytes.subarray(2)), Buffer.from(asked.subarray(2)));
   assert.notEqual(sent!.message.id, 0x4242);
@@ -89,15 +89,22 @@ test('asks again over TCP for a guest that has come over TCP, not for one over U
   assert.equal(bench.upstream.asked.length, 3);
 });
 
-test('refuses queries beyond the limit and takes new ones when some are done', async () => {
+test('refuses queries of a VM beyond its share and takes new ones when some are done', async () => {
   const bench = new DnsBench();
-  const waiting = Array.from({ length: IN_FLIGHT_LIMIT }, () => bench.ask('www.example.com'));
+  const waiting = Array.from({ length: IN_FLIGHT_LIMIT / 2 }, () => bench.ask('www.example.com'));
   assert.equal(await bench.addresses('www.example.com'), 'SERVFAIL');
   assert.equal(bench.forwarder.counters.overloaded, 1);
-  assert.equal(bench.upstream.asked.length, IN_FLIGHT_LIMIT);
+  assert.equal(bench.upstream.asked.length, IN_FLIGHT_LIMIT / 2);
   for (const asked of bench.upstream.asked) asked.resolve(answerTo(asked.message));
   await Promise.all(waiting);
   void bench.ask('www.example.com');
   await settle();
-  assert.equal(bench.upstream.asked.length, IN_FLIGHT_LIMIT + 1);
+  assert.equal(bench.upstream.asked.length, IN_FLIGHT_LIMIT / 2 + 1);
+});
+
+test('asks for one VM while another has all the queries under way that it can', async () => {
+  const bench = new DnsBench();
+  for (let i = 0; i < 2 * IN_FLIGHT_LIMIT; i++) void bench.ask('slow.example.com');
+  bench.upstream.script = ({ message }) => answerTo(message);
+  for (let i = 0; i < 32; i++) assert.deepEqual(await bench.addresses('www.example.com', OTHER), ['203.0.0.0']);
 });

@@ -7,11 +7,9 @@ import type { DatagramService, ServiceHost, StreamService } from '../../../src/f
 import { IpAddress } from '../../../src/packet/address.ts';
 import { parseHosts } from '../../../src/service/dns/host-files.ts';
 import { CONNECTION_LIMIT } from '../../../src/service/dns/server.ts';
-import { answerTo, DnsBench, query, settle } from './bench.ts';
-import { Arena } from '../../../src/runtime/arena.ts';
-import { FakePort } from '../../fake-port.ts';
+import { answerTo, DnsBench, query, settle, VM } from './bench.ts';
 
-const PEER = { address: IpAddress.v4(0), port: 4000, vm: new FakePort(new Arena(1 << 20)) };
+const PEER = { address: IpAddress.v4(0), port: 4000, vm: VM };
 
 /** The services as the gateway would reach them. */
 function listening(bench: DnsBench): { datagram: DatagramService; stream: StreamService } {
@@ -133,7 +131,7 @@ test('sends a client to TCP when the answer exceeds what it takes', async () => 
   const plain = await bench.ask('www.example.com');
   assert.deepEqual([plain.flag_tc, plain.answers!.length, plain.questions!.length], [true, 0, 1]);
   const edns = { type: 'OPT', name: '.', udpPayloadSize: 4096, flags: 0, options: [] };
-  const large = (await bench.server.answer(query('www.example.com', 'A', { additionals: [edns as never] }), false))!;
+  const large = (await bench.server.answer(query('www.example.com', 'A', { additionals: [edns as never] }), false, VM))!;
   assert.equal(decode(Buffer.from(large)).answers!.length, 60);
   assert.equal((await bench.ask('www.example.com', 'A', true)).answers!.length, 60);
   assert.equal(bench.server.counters.truncated, 1);
@@ -142,9 +140,9 @@ test('sends a client to TCP when the answer exceeds what it takes', async () => 
 test('refuses malformed queries with the header alone and ignores responses', async () => {
   const bench = new DnsBench();
   const loop = Uint8Array.of(0x42, 0x42, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1);
-  assert.deepEqual([...(await bench.server.answer(loop, false))!], [0x42, 0x42, 0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0]);
-  assert.equal(await bench.server.answer(new Uint8Array(11), false), undefined);
-  assert.equal(await bench.server.answer(answerTo(decode(Buffer.from(query('a.b')))), false), undefined);
+  assert.deepEqual([...(await bench.server.answer(loop, false, VM))!], [0x42, 0x42, 0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.equal(await bench.server.answer(new Uint8Array(11), false, VM), undefined);
+  assert.equal(await bench.server.answer(answerTo(decode(Buffer.from(query('a.b')))), false, VM), undefined);
   assert.equal(bench.server.counters.malformed, 3);
   assert.equal(bench.upstream.asked.length, 0);
 });
@@ -155,7 +153,7 @@ test('answers or ignores any bytes, and never rejects', async () => {
   const good = query('gateway.containers.internal');
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), fc.nat(good.length), async (bytes, at) => {
-      const answer = await bench.server.answer(Uint8Array.from([...good.subarray(0, at), ...bytes]), false);
+      const answer = await bench.server.answer(Uint8Array.from([...good.subarray(0, at), ...bytes]), false, VM);
       if (answer === undefined) return;
       assert.ok(answer.length >= 12 && (answer[2]! & 0x80) !== 0);
       assert.deepEqual([...answer.subarray(0, 2)], at >= 2 ? [0x42, 0x42] : [...answer.subarray(0, 2)]);
