@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { Listener, ServiceHost } from '../../flow/listener.ts';
 import { Timer, type TimerWheel } from '../../runtime/timer-wheel.ts';
 import type { Vm } from '../shares.ts';
+import { Connections } from './connections.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { HostNames } from './host-files.ts';
 import {
@@ -42,14 +43,15 @@ export class DnsCounters {
   local = 0;
   malformed = 0;
   truncated = 0;
-  refusedConnections = 0;
+  /** Connections that were closed for others. */
+  crowdedOut = 0;
 }
 
 export class DnsServer {
   readonly counters: DnsCounters = new DnsCounters();
   readonly #options: DnsOptions;
   readonly #listeners: Listener[] = [];
-  #connections = 0;
+  readonly #connections: Connections = new Connections(CONNECTION_LIMIT);
   #isClosed = false;
 
   constructor(options: DnsOptions) {
@@ -105,12 +107,11 @@ export class DnsServer {
 
   /** RFC 7766: queries with a length in front, answered in order. */
   #serve(connection: Duplex, vm: Vm): void {
-    if (this.#connections >= CONNECTION_LIMIT) {
-      this.counters.refusedConnections++;
-      connection.destroy();
-      return;
+    const crowdedOut = this.#connections.add(connection, vm);
+    if (crowdedOut !== undefined) {
+      this.counters.crowdedOut++;
+      crowdedOut.destroy();
     }
-    this.#connections++;
     const { timers } = this.#options;
     const timer = new Timer(() => connection.destroy());
     timers.arm(timer, FIRST_TIMEOUT);
@@ -119,7 +120,7 @@ export class DnsServer {
     });
     connection.once('close', () => {
       timers.cancel(timer);
-      this.#connections--;
+      this.#connections.delete(connection, vm);
     });
     void this.#converse(connection, timer, vm);
   }
@@ -137,6 +138,7 @@ export class DnsServer {
           pending = pending.subarray(2 + query.length);
           // The time that resolvers take is not the guest's.
           timers.cancel(timer);
+          this.#connections.used(connection, vm);
           const answer = await this.answer(query, true, vm);
           if (connection.destroyed) return;
           timers.arm(timer, IDLE_TIMEOUT);

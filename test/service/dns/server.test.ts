@@ -7,7 +7,7 @@ import type { DatagramService, ServiceHost, StreamService } from '../../../src/f
 import { IpAddress } from '../../../src/packet/address.ts';
 import { parseHosts } from '../../../src/service/dns/host-files.ts';
 import { CONNECTION_LIMIT } from '../../../src/service/dns/server.ts';
-import { answerTo, DnsBench, query, settle, VM } from './bench.ts';
+import { answerTo, DnsBench, OTHER, query, settle, VM } from './bench.ts';
 
 const PEER = { address: IpAddress.v4(0), port: 4000, vm: VM };
 
@@ -40,7 +40,7 @@ class Connection {
   reads = true;
   ended = false;
 
-  constructor(service: StreamService) {
+  constructor(service: StreamService, vm = VM) {
     this.duplex = new Duplex({
       allowHalfOpen: true,
       writableHighWaterMark: 1024,
@@ -55,7 +55,7 @@ class Connection {
         done();
       },
     });
-    service(this.duplex, PEER);
+    service(this.duplex, { ...PEER, vm });
   }
 
   send(...queries: Uint8Array[]): void {
@@ -262,18 +262,57 @@ test('a guest that asks and does not read does not pile up answers', async () =>
   assert.ok(bench.upstream.asked.length > 1);
 });
 
-test('serves a limited number of connections and takes new ones when some are gone', async () => {
+test('beyond the limit of connections the one that asked longest ago goes', async () => {
   const bench = new DnsBench();
   const { stream } = listening(bench);
   const connections = Array.from({ length: CONNECTION_LIMIT }, () => new Connection(stream));
-  assert.ok(new Connection(stream).duplex.destroyed);
-  assert.equal(bench.server.counters.refusedConnections, 1);
-  connections[0]!.duplex.destroy(new Error('reset'));
+  connections[0]!.send(query('host.containers.internal'));
   await settled();
   const next = new Connection(stream);
+  assert.deepEqual(
+    connections.flatMap(({ duplex }, i) => (duplex.destroyed ? [i] : [])),
+    [1],
+  );
+  assert.equal(bench.server.counters.crowdedOut, 1);
   next.send(query('host.containers.internal'));
   await settled();
   assert.equal(next.answers().length, 1);
+});
+
+test('a connection that has gone makes room', async () => {
+  const bench = new DnsBench();
+  const { stream } = listening(bench);
+  const connections = Array.from({ length: CONNECTION_LIMIT }, () => new Connection(stream));
+  connections[7]!.duplex.destroy(new Error('reset'));
+  await settled();
+  const next = new Connection(stream);
+  assert.equal(bench.server.counters.crowdedOut, 0);
+  assert.ok(!next.duplex.destroyed && !connections[0]!.duplex.destroyed);
+});
+
+test("a VM that opens connections without end closes no one else's and keeps no one out", async () => {
+  const bench = new DnsBench();
+  const { stream } = listening(bench);
+  const early = new Connection(stream, OTHER);
+  for (let i = 0; i < 3 * CONNECTION_LIMIT; i++) new Connection(stream);
+  const late = new Connection(stream, OTHER);
+  for (let i = 0; i < 3 * CONNECTION_LIMIT; i++) new Connection(stream);
+  for (const connection of [early, late]) connection.send(query('host.containers.internal'));
+  await settled();
+  assert.deepEqual([early.answers().length, late.answers().length], [1, 1]);
+});
+
+test('a connection that was crowded out while a resolver is asked is done with', async () => {
+  const bench = new DnsBench();
+  const { stream } = listening(bench);
+  const slow = new Connection(stream);
+  slow.send(query('www.example.com'));
+  await settled();
+  for (let i = 0; i < CONNECTION_LIMIT; i++) new Connection(stream);
+  assert.ok(slow.duplex.destroyed);
+  bench.upstream.asked[0]!.resolve(answerTo(bench.upstream.asked[0]!.message));
+  await settled();
+  assert.equal(slow.answers().length, 0);
 });
 
 test('a lying length on TCP waits for the rest and is dropped when it never comes', async () => {
