@@ -14,6 +14,7 @@ import {
   HEADER,
   type Query,
   RCODE_NAME_ERROR,
+  RCODE_SERVER_FAILURE,
   readQuery,
   recordAnswer,
   truncate,
@@ -21,6 +22,7 @@ import {
   TYPE_AAAA,
   TYPE_PTR,
 } from './message.ts';
+import { PatternSearch } from './pattern-search.ts';
 import type { Zones } from './zones.ts';
 
 const PORT = 53;
@@ -52,10 +54,12 @@ export class DnsServer {
   readonly #options: DnsOptions;
   readonly #listeners: Listener[] = [];
   readonly #connections: Connections = new Connections(CONNECTION_LIMIT);
+  readonly #search: PatternSearch;
   #isClosed = false;
 
   constructor(options: DnsOptions) {
     this.#options = options;
+    this.#search = new PatternSearch(() => options.timers.now);
   }
 
   listen(host: ServiceHost): void {
@@ -85,17 +89,18 @@ export class DnsServer {
       this.counters.malformed++;
       return query === undefined ? undefined : emptyAnswer(bytes, HEADER, query);
     }
-    const answer = this.#local(query) ?? (await this.#options.forwarder.forward(query, overTcp, vm));
+    const answer = this.#local(query, vm) ?? (await this.#options.forwarder.forward(query, overTcp, vm));
     if (overTcp || answer.length <= query.limit) return answer;
     this.counters.truncated++;
     return truncate(answer, query);
   }
 
-  #local(query: Query): Uint8Array | undefined {
+  #local(query: Query, vm: Vm): Uint8Array | undefined {
     const { zones, hosts } = this.#options;
-    const answer = zones.answer(query.name, query.type);
+    const answer = zones.answer(query.name, query.type, (pattern, name) => this.#search.search(pattern, name, vm));
     if (answer !== undefined) {
       this.counters.local++;
+      if (answer === 'too slow') return emptyAnswer(query.bytes, query.questionEnd, RCODE_SERVER_FAILURE);
       if (answer === 'nxdomain') return emptyAnswer(query.bytes, query.questionEnd, RCODE_NAME_ERROR);
       return recordAnswer(query, TYPE_A, answer);
     }

@@ -8,8 +8,11 @@ import { setU32 } from '../../packet/bytes.ts';
 import type { DnsRecord, DnsZone } from '../../network-options.ts';
 import { TYPE_A } from './message.ts';
 
-/** Addresses to answer with (possibly none: the name exists, not with this type), or 'unknown name'. */
-export type ZoneAnswer = readonly Uint8Array[] | 'nxdomain';
+/** Addresses to answer with (possibly none: the name exists, not with this type), 'unknown name', or 'can't be said in time'. */
+export type ZoneAnswer = readonly Uint8Array[] | 'nxdomain' | 'too slow';
+
+/** Whether a pattern is in a name; undefined when that can't be said in time. */
+export type Search = (pattern: RegExp, name: string) => boolean | undefined;
 
 export class Zones {
   #zones: readonly DnsZone[];
@@ -36,12 +39,13 @@ export class Zones {
   }
 
   /** `name` without the final dot. Undefined when no zone owns it. */
-  answer(name: string, type: number): ZoneAnswer | undefined {
+  answer(name: string, type: number, search: Search): ZoneAnswer | undefined {
     const question = `${name}.`;
     for (const zone of this.#zones) {
       const suffix = `.${zone.name.toLowerCase()}`;
       if (!question.toLowerCase().endsWith(suffix)) continue;
-      const address = find(zone, question.slice(0, -suffix.length));
+      const address = find(zone, question.slice(0, -suffix.length), search);
+      if (address === 'too slow') return address;
       if (address === undefined) return 'nxdomain';
       return type === TYPE_A ? [toBytes(address)] : [];
     }
@@ -49,16 +53,23 @@ export class Zones {
   }
 }
 
-function find(zone: DnsZone, prefix: string): string | undefined {
-  const record = zone.records.find((candidate) => isMatch(candidate, prefix));
-  return record?.ip ?? zone.defaultIP;
+function find(zone: DnsZone, prefix: string, search: Search): string | undefined {
+  for (const record of zone.records) {
+    const found = isMatch(record, prefix, search);
+    if (found === undefined) return 'too slow';
+    if (found) return record.ip;
+  }
+  return zone.defaultIP;
 }
 
-function isMatch(record: DnsRecord, prefix: string): boolean {
-  if (record.name !== '' && record.name.toLowerCase() === prefix.toLowerCase()) return true;
-  // Unanchored; `search` ignores where a global pattern stopped last time. A pattern may be written with capitals.
+function isMatch(record: DnsRecord, prefix: string, search: Search): boolean | undefined {
+  const lower = prefix.toLowerCase();
+  if (record.name !== '' && record.name.toLowerCase() === lower) return true;
   const { pattern } = record;
-  return pattern !== undefined && (prefix.search(pattern) >= 0 || prefix.toLowerCase().search(pattern) >= 0);
+  if (pattern === undefined) return false;
+  // Unanchored. A pattern may be written with capitals.
+  const found = search(pattern, prefix);
+  return found === false && lower !== prefix ? search(pattern, lower) : found;
 }
 
 function toBytes(address: string): Uint8Array {

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PatternSearch } from '../../../src/service/dns/pattern-search.ts';
+import { DnsBench, OTHER, VM } from './bench.ts';
+
+const HOSTILE = `${'a'.repeat(60)}-b`;
+
+test('finds patterns anywhere, a global one the second time as the first', () => {
+  const search = new PatternSearch(() => 0);
+  const pattern = /apps-\d/g;
+  for (let i = 0; i < 2; i++) assert.equal(search.search(pattern, 'x.apps-1', VM), true);
+  assert.equal(search.search(pattern, 'x.apps', VM), false);
+});
+
+test('gives up a search that takes for ever, and searches for that VM again after a pause', () => {
+  let now = 0;
+  const search = new PatternSearch(() => now);
+  const started = process.hrtime.bigint();
+  for (let i = 0; i < 1000; i++) assert.equal(search.search(/^(a+)+$/, HOSTILE, VM), undefined);
+  assert.ok(process.hrtime.bigint() - started < 1_000_000_000n);
+  assert.equal(search.search(/a/, 'a', OTHER), true);
+  now = 10_000;
+  assert.equal(search.search(/a/, 'a', VM), true);
+});
+
+test('a name that a pattern backtracks on is answered SERVFAIL', async () => {
+  const bench = new DnsBench([{ name: 'testing.', records: [{ name: '', pattern: /^(a+)+$/, ip: '10.0.0.1' }] }]);
+  assert.deepEqual(await bench.addresses('aaa.testing'), ['10.0.0.1']);
+  assert.equal(await bench.addresses(`${HOSTILE}.testing`), 'SERVFAIL');
+  assert.deepEqual(await bench.addresses('aaa.testing', OTHER), ['10.0.0.1']);
+  assert.equal(bench.upstream.asked.length, 0);
+});
