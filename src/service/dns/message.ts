@@ -21,6 +21,9 @@ const NAME_LIMIT = 255;
 /** RFC 1035 §4.2.1: what every client can take over UDP. */
 export const PLAIN_LIMIT = 512;
 
+/** Bytes of a query that is read: one name and options take far less, and what waits for resolvers is kept. */
+export const QUERY_LIMIT = 4096;
+
 export interface Query {
   readonly bytes: Uint8Array;
   readonly id: number;
@@ -39,6 +42,7 @@ export function readQuery(bytes: Uint8Array): Query | number | undefined {
   const flags = u16(bytes, 2);
   if (flags & 0x8000) return undefined;
   const opcode = (flags >>> 11) & 15;
+  if (bytes.length > QUERY_LIMIT) return RCODE_FORMAT;
   if (opcode !== OPCODE_QUERY && opcode !== OPCODE_NOTIFY) return RCODE_NOT_IMPLEMENTED;
   if (u16(bytes, 4) !== 1 || u16(bytes, 6) > 1 || u16(bytes, 8) > 1 || u16(bytes, 10) > 2) return RCODE_FORMAT;
   const labels: string[] = [];

@@ -12,6 +12,7 @@ import type { HostNames } from './host-files.ts';
 import {
   emptyAnswer,
   HEADER,
+  QUERY_LIMIT,
   type Query,
   RCODE_NAME_ERROR,
   RCODE_SERVER_FAILURE,
@@ -152,6 +153,12 @@ export class DnsServer {
           if (++taken < PER_CONNECTION) continue;
           connection.end();
           connection.resume();
+          return;
+        }
+        // Not worth gathering: in segments of a byte it would be copied once a byte.
+        if (pending.length >= 2 && u16(pending, 0) > QUERY_LIMIT) {
+          this.counters.malformed++;
+          connection.destroy();
           return;
         }
       }

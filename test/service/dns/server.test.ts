@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import type { DatagramService, ServiceHost, StreamService } from '../../../src/flow/listener.ts';
 import { IpAddress } from '../../../src/packet/address.ts';
 import { parseHosts } from '../../../src/service/dns/host-files.ts';
+import { QUERY_LIMIT } from '../../../src/service/dns/message.ts';
 import { CONNECTION_LIMIT } from '../../../src/service/dns/server.ts';
 import { answerTo, DnsBench, OTHER, query, settle, VM } from './bench.ts';
 
@@ -318,10 +319,21 @@ test('a connection that was crowded out while a resolver is asked is done with',
 test('a lying length on TCP waits for the rest and is dropped when it never comes', async () => {
   const bench = new DnsBench();
   const connection = new Connection(listening(bench).stream);
-  connection.duplex.push(Buffer.concat([Uint8Array.of(0xff, 0xff), query('host.containers.internal')]));
+  connection.duplex.push(Buffer.concat([Uint8Array.of(0x10, 0x00), query('host.containers.internal')]));
   await settled();
   assert.equal(bench.server.counters.queries, 0);
   bench.timers.between = null;
   bench.timers.advance(2004);
   assert.ok(connection.duplex.destroyed);
+});
+
+test('takes no query that is longer than any client sends', async () => {
+  const bench = new DnsBench();
+  const long = Buffer.concat([query('www.example.com'), Buffer.alloc(QUERY_LIMIT)]);
+  assert.equal((await bench.server.answer(long, false, VM))![3]! & 15, 1);
+  const connection = new Connection(listening(bench).stream);
+  connection.duplex.push(framed(long).subarray(0, 100));
+  await settled();
+  assert.ok(connection.duplex.destroyed);
+  assert.equal(bench.upstream.asked.length, 0);
 });
