@@ -295,9 +295,9 @@ test("a VM that opens connections without end closes no one else's and keeps no 
   const bench = new DnsBench();
   const { stream } = listening(bench);
   const early = new Connection(stream, OTHER);
-  for (let i = 0; i < 3 * CONNECTION_LIMIT; i++) new Connection(stream);
+  for (let i = 0; i < 3 * CONNECTION_LIMIT; i++) void new Connection(stream);
   const late = new Connection(stream, OTHER);
-  for (let i = 0; i < 3 * CONNECTION_LIMIT; i++) new Connection(stream);
+  for (let i = 0; i < 3 * CONNECTION_LIMIT; i++) void new Connection(stream);
   for (const connection of [early, late]) connection.send(query('host.containers.internal'));
   await settled();
   assert.deepEqual([early.answers().length, late.answers().length], [1, 1]);
@@ -309,7 +309,7 @@ test('a connection that was crowded out while a resolver is asked is done with',
   const slow = new Connection(stream);
   slow.send(query('www.example.com'));
   await settled();
-  for (let i = 0; i < CONNECTION_LIMIT; i++) new Connection(stream);
+  for (let i = 0; i < CONNECTION_LIMIT; i++) void new Connection(stream);
   assert.ok(slow.duplex.destroyed);
   bench.upstream.asked[0]!.resolve(answerTo(bench.upstream.asked[0]!.message));
   await settled();
