@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { FairShares } from '../../src/runtime/fair-shares.ts';
+
+test('alone half, together one part more than there are owners', () => {
+  const shares = new FairShares(1200);
+  const owners = [{}, {}, {}];
+  const fill = (owner: object): void => {
+    while (shares.take(owner, 1));
+  };
+  fill(owners[0]!);
+  assert.equal(shares.held(owners[0]!), 600);
+  fill(owners[1]!);
+  assert.equal(shares.held(owners[1]!), 300);
+  // What the greedy give back they don't get again while others hold less.
+  for (let round = 0; round < 1000; round++) {
+    for (const owner of owners) {
+      if (shares.held(owner) > 0) shares.give(owner, 1);
+    }
+    owners.toReversed().forEach(fill);
+  }
+  for (const owner of owners) assert.ok(Math.abs(shares.held(owner) - 300) <= 3, `${shares.held(owner)}`);
+});
+
+test('never lends more than the limit, and always something to whoever holds nothing', () => {
+  const step = fc.record({ owner: fc.nat(5), amount: fc.integer({ min: -40, max: 40 }) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const shares = new FairShares(4096);
+      const owners = Array.from({ length: 6 }, () => ({}));
+      for (const { owner, amount } of steps) {
+        const held = shares.held(owners[owner]!);
+        if (amount >= 0) shares.take(owners[owner]!, amount);
+        else if (held >= -amount) shares.give(owners[owner]!, -amount);
+        else assert.throws(() => shares.give(owners[owner]!, -amount), /does not hold that much/);
+      }
+      assert.equal(
+        owners.reduce<number>((total, owner) => total + shares.held(owner), 0),
+        shares.total,
+      );
+      assert.ok(shares.total <= shares.limit);
+      assert.equal(shares.take({}, 1), true);
+    }),
+  );
+});
