@@ -23,8 +23,7 @@ import { QEMU_FRAMING } from './framing.ts';
 import { type ListenSocket, openListenSocket } from './listen-socket.ts';
 import type { FrameReceiver } from './port.ts';
 import { ReceiveRegion } from './receive-region.ts';
-import { StreamPort, type StreamPortOwner } from './stream-port.ts';
-import { TransmitBuffer } from './transmit-buffer.ts';
+import { StreamMemory, StreamPort, type StreamPortOwner } from './stream-port.ts';
 
 /** Bytes read from a VM at a time, shared by all VMs of the listener. */
 const RECEIVE_REGION = 1 << 20;
@@ -48,6 +47,7 @@ export class QemuListener implements Watcher, StreamPortOwner {
   readonly #events: LinkEvents;
   readonly #nextId: () => number;
   readonly #token: number;
+  /** 256 bytes for an address, its length and options. */
   readonly #scratch: number;
   readonly #retry: Timer;
   readonly #ports: Set<StreamPort> = new Set();
@@ -57,7 +57,7 @@ export class QemuListener implements Watcher, StreamPortOwner {
   private constructor(
     socket: ListenSocket,
     loop: TurnLoop,
-    arena: Arena,
+    region: ReceiveRegion,
     receiver: FrameReceiver,
     events: LinkEvents,
     nextId: () => number,
@@ -65,18 +65,19 @@ export class QemuListener implements Watcher, StreamPortOwner {
     this.address = socket.address;
     this.#socket = socket;
     this.#loop = loop;
-    this.#arena = arena;
+    this.#arena = region.arena;
     this.#receiver = receiver;
     this.#events = events;
     this.#nextId = nextId;
-    this.#region = new ReceiveRegion(arena, RECEIVE_REGION);
-    this.#scratch = arena.allocate(256);
+    this.#region = region;
+    // A VM that is being accepted is not being read from.
+    this.#scratch = region.at;
     this.#token = loop.watch(socket.fd, EPOLLIN, this);
     this.#retry = new Timer(() => loop.modify(this.#token, socket.fd, EPOLLIN));
     loop.phase(() => this.#flush());
   }
 
-  /** `nextId` numbers the ports. Throws SystemError. */
+  /** `nextId` numbers the ports. Throws SystemError; RangeError when the arena is full. */
   static async open(
     url: string,
     loop: TurnLoop,
@@ -85,7 +86,13 @@ export class QemuListener implements Watcher, StreamPortOwner {
     events: LinkEvents,
     nextId: () => number,
   ): Promise<QemuListener> {
-    return new QemuListener(await openListenSocket(url, arena), loop, arena, receiver, events, nextId);
+    const region = new ReceiveRegion(arena, RECEIVE_REGION);
+    try {
+      return new QemuListener(await openListenSocket(url, arena), loop, region, receiver, events, nextId);
+    } catch (error) {
+      region.free();
+      throw error;
+    }
   }
 
   ready(): void {
@@ -105,14 +112,14 @@ export class QemuListener implements Watcher, StreamPortOwner {
 
   #accept(fd: number): void {
     const name = this.#peerName();
-    const transmit = this.#ports.size < MAXIMUM_PORTS ? TransmitBuffer.create(this.#arena, QEMU_FRAMING, TRANSMIT_BUFFER) : null;
-    if (transmit === null) {
+    const memory = this.#ports.size < MAXIMUM_PORTS ? StreamMemory.create(this.#region, QEMU_FRAMING, TRANSMIT_BUFFER) : null;
+    if (memory === null) {
       this.refused++;
       close(fd);
       return;
     }
     this.#prepare(fd);
-    const port = new StreamPort(this.#nextId(), name, fd, this.#loop, this.#region, QEMU_FRAMING, transmit, this.#receiver, this);
+    const port = new StreamPort(this.#nextId(), name, fd, this.#loop, memory, this.#receiver, this);
     this.#ports.add(port);
     this.#receiver.attached(port);
     this.#events.connected(port);
@@ -163,7 +170,6 @@ export class QemuListener implements Watcher, StreamPortOwner {
     this.#socket.close();
     this.#flush();
     for (const port of [...this.#ports]) port.close('listener closed');
-    this.#arena.free(this.#scratch, 256);
-    this.#arena.free(this.#region.at, RECEIVE_REGION);
+    this.#region.free();
   }
 }

@@ -10,11 +10,16 @@ export class ReceiveRegion {
   readonly size: number;
   readonly arena: Arena;
 
-  /** `size` bytes, more than the largest frame. */
+  /** `size` bytes, more than the largest frame. Throws when the arena is full. */
   constructor(arena: Arena, size: number) {
     this.arena = arena;
     this.size = size;
     this.at = arena.allocate(size);
+    if (this.at < 0) throw new RangeError('the arena has no room to read frames to');
+  }
+
+  free(): void {
+    this.arena.free(this.at, this.size);
   }
 }
 
@@ -25,29 +30,29 @@ export type Deliver = (at: number, length: number) => void;
 export class Deframer {
   readonly #region: ReceiveRegion;
   readonly #framing: Framing;
-  readonly #deliver: Deliver;
-  /** The beginning of a frame: `#held` bytes in a region of the port's own, taken when first needed. */
-  #stash = -1;
+  /** The beginning of a frame: `#held` bytes in a region of the port's own, so that a VM once attached never lacks it. */
+  readonly #stash: number;
   #held = 0;
   /** The length that was out of bounds, once `consume` has returned false. */
   invalid = 0;
 
-  constructor(region: ReceiveRegion, framing: Framing, deliver: Deliver) {
+  private constructor(region: ReceiveRegion, framing: Framing, stash: number) {
     this.#region = region;
     this.#framing = framing;
-    this.#deliver = deliver;
+    this.#stash = stash;
   }
 
-  get #stashSize(): number {
-    return this.#framing.limit + this.#framing.prefix;
+  /** Null when the arena is full. */
+  static create(region: ReceiveRegion, framing: Framing): Deframer | null {
+    const stash = region.arena.allocate(framing.limit + framing.prefix);
+    return stash < 0 ? null : new Deframer(region, framing, stash);
   }
 
   free(): void {
-    if (this.#stash >= 0) this.#region.arena.free(this.#stash, this.#stashSize);
-    this.#stash = -1;
+    this.#region.arena.free(this.#stash, this.#framing.limit + this.#framing.prefix);
   }
 
-  /** Puts the held bytes in front and returns the arena offset to read to: up to `room` bytes. -1: the arena is full. */
+  /** Puts the held bytes in front and returns the arena offset to read to: up to `room` bytes. */
   begin(): number {
     const { at, arena } = this.#region;
     if (this.#held > 0) arena.bytes.copyWithin(at, this.#stash, this.#stash + this.#held);
@@ -60,9 +65,9 @@ export class Deframer {
 
   /**
    * `count` bytes were read to where `begin` said: delivers the frames that are complete and holds the rest. False when a
-   * length is out of bounds (frames in front of it were delivered), or when the arena has no room for the rest.
+   * length is out of bounds (frames in front of it were delivered).
    */
-  consume(count: number): boolean {
+  consume(count: number, deliver: Deliver): boolean {
     const { arena } = this.#region;
     const { prefix, limit } = this.#framing;
     let at = this.#region.at;
@@ -74,14 +79,11 @@ export class Deframer {
         return false;
       }
       if (end - at - prefix < length) break;
-      this.#deliver(at + prefix, length);
+      deliver(at + prefix, length);
       at += prefix + length;
     }
     this.#held = end - at;
-    if (this.#held === 0) return true;
-    if (this.#stash < 0) this.#stash = arena.allocate(this.#stashSize);
-    if (this.#stash < 0) return false;
-    arena.bytes.copyWithin(this.#stash, at, end);
+    if (this.#held > 0) arena.bytes.copyWithin(this.#stash, at, end);
     return true;
   }
 }

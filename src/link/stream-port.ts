@@ -6,10 +6,11 @@
 import { EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../system/constants.ts';
 import { EAGAIN, EINTR, errnoText } from '../system/errno.ts';
 import { addressOf, close, read, write } from '../system/syscalls.ts';
+import type { Arena } from '../runtime/arena.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import type { Framing } from './framing.ts';
 import { type FrameReceiver, type FrameTap, type Port, portCounters, type PortCounters } from './port.ts';
-import { Deframer, type ReceiveRegion } from './receive-region.ts';
+import { Deframer, type Deliver, type ReceiveRegion } from './receive-region.ts';
 import { TransmitBuffer } from './transmit-buffer.ts';
 
 /** What the listener that made the port hears of it. */
@@ -18,6 +19,36 @@ export interface StreamPortOwner {
   dirty(port: StreamPort): void;
   /** Is closed; `reason` is text for the log. */
   closed(port: StreamPort, reason: string): void;
+}
+
+/** What a VM needs as long as it is attached: taken at once, so that what others do can't cost it its link later. */
+export class StreamMemory {
+  readonly arena: Arena;
+  readonly framing: Framing;
+  readonly deframer: Deframer;
+  readonly transmit: TransmitBuffer;
+
+  private constructor(arena: Arena, framing: Framing, deframer: Deframer, transmit: TransmitBuffer) {
+    this.arena = arena;
+    this.framing = framing;
+    this.deframer = deframer;
+    this.transmit = transmit;
+  }
+
+  /** `waiting` bytes may wait for the VM. Null when the arena is full. */
+  static create(region: ReceiveRegion, framing: Framing, waiting: number): StreamMemory | null {
+    const deframer = Deframer.create(region, framing);
+    const transmit = TransmitBuffer.create(region.arena, framing, waiting);
+    if (deframer !== null && transmit !== null) return new StreamMemory(region.arena, framing, deframer, transmit);
+    deframer?.free();
+    transmit?.free();
+    return null;
+  }
+
+  free(): void {
+    this.deframer.free();
+    this.transmit.free();
+  }
 }
 
 export class StreamPort implements Port, Watcher {
@@ -33,35 +64,28 @@ export class StreamPort implements Port, Watcher {
   readonly #loop: TurnLoop;
   readonly #receiver: FrameReceiver;
   readonly #owner: StreamPortOwner;
+  readonly #memory: StreamMemory;
   readonly #deframer: Deframer;
   readonly #transmit: TransmitBuffer;
+  readonly #deliver: Deliver = (at, length) => this.#received(at, length);
   readonly #token: number;
   #waitsForRoom = false;
   #closed = false;
 
-  /** Takes over `fd`: connected, nonblocking. */
-  constructor(
-    id: number,
-    name: string,
-    fd: number,
-    loop: TurnLoop,
-    region: ReceiveRegion,
-    framing: Framing,
-    transmit: TransmitBuffer,
-    receiver: FrameReceiver,
-    owner: StreamPortOwner,
-  ) {
+  /** Takes over `fd` (connected, nonblocking) and `memory`. */
+  constructor(id: number, name: string, fd: number, loop: TurnLoop, memory: StreamMemory, receiver: FrameReceiver, owner: StreamPortOwner) {
     this.id = id;
     this.name = name;
-    this.headroom = framing.prefix;
+    this.headroom = memory.framing.prefix;
     this.#fd = fd;
-    this.#base = addressOf(region.arena.memory.buffer);
-    this.#bytes = region.arena.bytes;
+    this.#base = addressOf(memory.arena.memory.buffer);
+    this.#bytes = memory.arena.bytes;
     this.#loop = loop;
     this.#receiver = receiver;
     this.#owner = owner;
-    this.#transmit = transmit;
-    this.#deframer = new Deframer(region, framing, (at, length) => this.#received(at, length));
+    this.#memory = memory;
+    this.#deframer = memory.deframer;
+    this.#transmit = memory.transmit;
     this.#token = loop.watch(fd, EPOLLIN | EPOLLRDHUP, this);
   }
 
@@ -76,11 +100,9 @@ export class StreamPort implements Port, Watcher {
     const got = read(this.#fd, this.#base + at, this.#deframer.room);
     if (got === -EAGAIN || got === -EINTR) return;
     if (got <= 0) return this.close(`cannot read size from socket: ${got === 0 ? 'EOF' : errnoText(-got)}`);
-    const good = this.#deframer.consume(got);
+    const good = this.#deframer.consume(got, this.#deliver);
     this.#receiver.endOfBatch();
-    if (good) return;
-    const { invalid } = this.#deframer;
-    this.close(invalid > 0 ? `invalid packet size: ${invalid} is negative or exceeds maximum 131072` : 'out of memory for frames');
+    if (!good) this.close(`invalid packet size: ${this.#deframer.invalid} is negative or exceeds maximum 131072`);
   }
 
   #received(at: number, length: number): void {
@@ -138,8 +160,7 @@ export class StreamPort implements Port, Watcher {
     this.#closed = true;
     this.#loop.unwatch(this.#token, this.#fd);
     close(this.#fd);
-    this.#deframer.free();
-    this.#transmit.free();
+    this.#memory.free();
     this.#receiver.detached(this);
     this.#owner.closed(this, reason);
   }

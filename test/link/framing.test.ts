@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { QEMU_FRAMING } from '../../src/link/framing.ts';
 import { Deframer, ReceiveRegion } from '../../src/link/receive-region.ts';
+import { StreamMemory } from '../../src/link/stream-port.ts';
 import { TransmitBuffer } from '../../src/link/transmit-buffer.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 
@@ -20,15 +21,15 @@ class Stream {
   readonly arena: Arena = new Arena(8 << 20);
   readonly frames: Buffer[] = [];
   readonly region: ReceiveRegion = new ReceiveRegion(this.arena, 1 << 20);
-  readonly deframer: Deframer = new Deframer(this.region, QEMU_FRAMING, (at, length) => {
-    this.frames.push(Buffer.from(this.arena.bytes.subarray(at, at + length)));
-  });
+  readonly deframer: Deframer = Deframer.create(this.region, QEMU_FRAMING)!;
 
   /** Bytes as one read brings them. The region is poisoned in between: another port may have used it. */
   read(bytes: Uint8Array): boolean {
     const at = this.deframer.begin();
     this.arena.bytes.set(bytes, at);
-    const good = this.deframer.consume(bytes.length);
+    const good = this.deframer.consume(bytes.length, (from, length) => {
+      this.frames.push(Buffer.from(this.arena.bytes.subarray(from, from + length)));
+    });
     this.arena.bytes.fill(0xa5, this.region.at, this.region.at + this.region.size);
     return good;
   }
@@ -104,4 +105,36 @@ test('what is claimed and committed is written in order; a slow reader makes cla
   write(buffer.pending);
   assert.ok(refused > 0);
   assert.equal(Buffer.compare(Buffer.concat(written), framed(...frames)), 0);
+});
+
+test('half a frame is held although the arena has filled up since the VM attached', () => {
+  const stream = new Stream();
+  while (stream.arena.allocate(4096) >= 0);
+  const bytes = framed(Buffer.alloc(131_072, 7));
+  assert.equal(stream.read(bytes.subarray(0, 100_000)), true);
+  assert.equal(stream.read(bytes.subarray(100_000)), true);
+  assert.equal(stream.frames[0]!.length, 131_072);
+});
+
+test('a VM gets all of its memory or none', () => {
+  const arena = new Arena(8 << 20);
+  const region = new ReceiveRegion(arena, 1 << 20);
+  const free = (): number => {
+    const taken: number[] = [];
+    for (let at = arena.allocate(65_536); at >= 0; at = arena.allocate(65_536)) taken.push(at);
+    for (const at of taken) arena.free(at, 65_536);
+    return taken.length;
+  };
+  const before = free();
+  const attached: StreamMemory[] = [];
+  for (let memory = StreamMemory.create(region, QEMU_FRAMING, 1 << 20); memory !== null;) {
+    attached.push(memory);
+    memory = StreamMemory.create(region, QEMU_FRAMING, 1 << 20);
+  }
+  assert.equal(attached.length, 5);
+  assert.equal(free(), before - attached.length * 20);
+  for (const memory of attached) memory.free();
+  assert.equal(free(), before);
+  while (arena.allocate(4096) >= 0);
+  assert.throws(() => new ReceiveRegion(arena, 4096), /no room/);
 });
