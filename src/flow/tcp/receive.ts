@@ -80,14 +80,15 @@ function place(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
 
 function takeInOrder(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
   const buffered = ((flow.rcvNxt - flow.hostNxt) | 0) - flow.chainBytes;
+  let taken = segment.dataLength;
   if (buffered > 0) {
-    flow.received!.store(segment.sequence, segment.dataAt, segment.dataLength);
+    taken = keep(ctx, flow, segment.sequence, segment.dataAt, segment.dataLength);
   } else {
     flow.chainTail = ctx.chain.append(flow.chainTail, segment.dataAt, segment.dataLength);
     if (flow.chainHead < 0) flow.chainHead = flow.chainTail;
     flow.chainBytes += segment.dataLength;
   }
-  flow.rcvNxt = (flow.rcvNxt + segment.dataLength) | 0;
+  flow.rcvNxt = (flow.rcvNxt + taken) | 0;
   if (flow.received !== null) flow.rcvNxt = flow.received.outOfOrder.advance(flow.rcvNxt);
 }
 
@@ -95,13 +96,16 @@ function takeOutOfOrder(ctx: TcpContext, flow: TcpFlow, segment: Segment): void 
   ctx.counters.outOfOrder++;
   // RFC 5681 §4.2: an immediate duplicate ACK for each; a guest with SACK reads the same from one, one without counts to three.
   flow.acksDue = flow.sack ? 1 : Math.min(flow.acksDue + 1, 3);
-  flow.received ??= ReceiveBuffer.create(ctx.arena, flow.rcvLimit);
-  if (flow.received === null) {
-    ctx.counters.dropNoBuffer++;
-    return;
-  }
-  flow.received.store(segment.sequence, segment.dataAt, segment.dataLength);
-  flow.received.outOfOrder.add(segment.sequence, (segment.sequence + segment.dataLength) | 0);
+  const taken = keep(ctx, flow, segment.sequence, segment.dataAt, segment.dataLength);
+  if (taken > 0) flow.received!.outOfOrder.add(segment.sequence, (segment.sequence + taken) | 0);
+}
+
+/** Copies to the flow's receive buffer. Returns how many bytes found room; the rest counts as lost, the guest sends it again. */
+function keep(ctx: TcpContext, flow: TcpFlow, sequence: number, at: number, length: number): number {
+  flow.received ??= ReceiveBuffer.create(ctx.arena, flow.neighbour.port, flow.rcvLimit, flow.hostNxt, sequence);
+  const taken = flow.received === null ? 0 : flow.received.store(sequence, at, length);
+  if (taken < length) ctx.counters.dropNoBuffer++;
+  return taken;
 }
 
 /** Hands on what this batch brought in order, before its memory is reused; then what was buffered; then the end. */
@@ -145,24 +149,22 @@ function writeChain(ctx: TcpContext, flow: TcpFlow): boolean {
   return true;
 }
 
-/** Buffers the chain from `entry` on, less its first `skip` bytes. */
+/** Buffers the chain from `entry` on, less its first `skip` bytes, as far as there is room. */
 function keepRest(ctx: TcpContext, flow: TcpFlow, entry: number, skip: number): void {
   const { chain } = ctx;
-  flow.received ??= ReceiveBuffer.create(ctx.arena, flow.rcvLimit);
-  if (flow.received === null) {
-    // Not acknowledged yet, so it may be forgotten: the guest sends it again.
-    ctx.counters.dropNoBuffer++;
-    flow.rcvNxt = flow.hostNxt;
-    return;
-  }
-  let sequence = flow.hostNxt;
+  let kept = flow.hostNxt;
+  let end = flow.hostNxt;
   for (; entry >= 0; entry = chain.next[entry]!) {
     const drop = Math.min(skip, chain.length[entry]!);
     skip -= drop;
     const length = chain.length[entry]! - drop;
-    flow.received.store(sequence, chain.offset[entry]! + drop, length);
-    sequence = (sequence + length) | 0;
+    if (kept === end) kept = (kept + keep(ctx, flow, kept, chain.offset[entry]! + drop, length)) | 0;
+    end = (end + length) | 0;
   }
+  if (kept === end) return;
+  // Nothing of the chain was acknowledged yet, so it may be forgotten. What it had joined behind it is out of order again.
+  if (flow.rcvNxt !== end) flow.received!.outOfOrder.add(end, flow.rcvNxt);
+  flow.rcvNxt = kept;
 }
 
 /** Writes buffered in-order bytes as far as the host takes them, then the end of the stream. */
@@ -180,6 +182,7 @@ export function drainBuffer(ctx: TcpContext, flow: TcpFlow): void {
       flow.hostNxt = (flow.hostNxt + taken) | 0;
     }
     if (flow.hostNxt === end && buffer.outOfOrder.count === 0) releaseBuffer(flow);
+    else buffer.discard(flow.hostNxt);
     if (reopens(flow)) flow.acksDue = Math.max(flow.acksDue, 1);
   }
   if (flow.finReceived && flow.hostNxt === end && !flow.hostShut) {

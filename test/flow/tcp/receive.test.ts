@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ACK, Bench, FIN, PSH, SYN, URG } from './bench.ts';
+import { ACK, Bench, FIN, PSH, RST, SYN, URG } from './bench.ts';
 
 test('writes a batch of in-order segments in one go and acknowledges once', () => {
   const bench = new Bench();
@@ -211,6 +211,152 @@ test('without arena room an out-of-order segment is dropped and counted, and the
   stream.open(Infinity);
   bench.guest({ seq: start + 1, data: 'bcdef' });
   assert.equal(stream.written.toString(), 'abcdef');
+});
+
+test('under any shortage of memory what was acknowledged arrives, and all of it once there is memory again', () => {
+  const text = Buffer.from(Array.from({ length: 200_000 }, (_, i) => (i * 7 + (i >> 8)) & 255));
+  const piece = fc.record({
+    at: fc.integer({ min: -60_000, max: 140_000 }),
+    length: fc.integer({ min: 1, max: 40_000 }),
+    room: fc.option(fc.nat(60_000)),
+    split: fc.boolean(),
+    /** Pages of the arena's last ones that are there for the flow from now on. */
+    pages: fc.option(fc.nat(6)),
+  });
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 40 }), fc.boolean(), fc.integer(), (pieces, sack, seq) => {
+      const bench = new Bench({ limits: { receiveWindow: 128 * 1024 } });
+      bench.seq = seq;
+      const stream = bench.connected({ sack });
+      const start = bench.seq;
+      const hogged: number[] = [];
+      let acknowledged = 0;
+      let batch = 0;
+      const heard = (): void => {
+        for (const { ack, flags } of bench.drain()) {
+          assert.equal(flags, ACK);
+          assert.ok(((ack - start) | 0) >= acknowledged, 'an acknowledgment is never taken back');
+          acknowledged = (ack - start) | 0;
+        }
+      };
+      for (const { at, length, room, split, pages } of pieces) {
+        if (pages !== null) {
+          for (let page = bench.arena.allocate(16_384); page >= 0; page = bench.arena.allocate(16_384)) hogged.push(page);
+          for (const page of hogged.splice(0, pages)) bench.arena.free(page, 16_384);
+        }
+        if (room !== null) stream.open(room);
+        const from = Math.min(Math.max(acknowledged + at, 0), text.length);
+        bench.input({ seq: (start + from) | 0, data: text.subarray(from, Math.min(from + length, acknowledged + 131_072)) });
+        batch += length;
+        if (!split && batch < 60_000) continue;
+        bench.round();
+        heard();
+        batch = 0;
+      }
+      bench.round();
+      heard();
+      stream.open(Infinity);
+      bench.round();
+      heard();
+      assert.ok(stream.written.length >= acknowledged);
+      assert.equal(
+        bench.arena.lent > 0,
+        [...bench.engine].some((flow) => flow.received !== null),
+      );
+      while (acknowledged < text.length) {
+        bench.guest({ seq: (start + acknowledged) | 0, data: text.subarray(acknowledged, acknowledged + 30_000) });
+        heard();
+      }
+      assert.equal(Buffer.compare(stream.written, text), 0);
+      assert.equal(bench.arena.lent, 0);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a chain that finds no room leaves what it had joined behind it out of order', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  const start = bench.seq;
+  bench.guest({ seq: start + 40_000, data: Buffer.alloc(1000, 2) });
+  while (bench.arena.allocate(4096) >= 0);
+  stream.room = 100;
+  bench.drain();
+  bench.guest({ seq: start, data: Buffer.alloc(40_000, 1) });
+  const { ack, options } = bench.drain().at(-1)!;
+  assert.equal(ack, start + 100);
+  assert.deepEqual([options.sackCount, options.sackLeft[0], options.sackRight[0]], [1, start + 40_000, start + 41_000]);
+  assert.equal(bench.counters.dropNoBuffer, 1);
+  stream.open(Infinity);
+  bench.guest({ seq: start + 100, data: Buffer.alloc(39_900, 1) });
+  assert.equal(bench.drain().at(-1)!.ack, start + 41_000);
+  assert.equal(Buffer.compare(stream.written, Buffer.concat([Buffer.alloc(40_000, 1), Buffer.alloc(1000, 2)])), 0);
+  assert.equal(bench.arena.lent, 0);
+});
+
+test('a hole costs one page wherever it is, and what the host has taken is given back', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  const start = bench.seq;
+  bench.guest({ seq: start + 60_000, data: 'x' });
+  assert.equal(bench.arena.lent, 16_384);
+  stream.room = 0;
+  bench.guest({ seq: start, data: Buffer.alloc(60_000) });
+  assert.ok(bench.arena.lent <= 5 * 16_384);
+  stream.open(50_000);
+  bench.round();
+  assert.ok(bench.arena.lent <= 2 * 16_384);
+  stream.open(Infinity);
+  bench.round();
+  assert.equal(bench.arena.lent, 0);
+});
+
+test('flows with one byte out of order each leave most of the memory to others, go on, and give all of it back', () => {
+  const bench = new Bench();
+  const free = (): number => {
+    const regions: number[] = [];
+    for (let at = bench.arena.allocate(1 << 20); at >= 0; at = bench.arena.allocate(1 << 20)) regions.push(at);
+    for (const at of regions) bench.arena.free(at, 1 << 20);
+    return regions.length;
+  };
+  const before = free();
+  const flows = Array.from({ length: 1100 }, (_, i) => {
+    const guestPort = 1024 + i;
+    const seq = 5000 * i;
+    bench.guest({ flags: SYN, seq, guestPort });
+    const { seq: theirs } = bench.expect({ flags: SYN | ACK });
+    const flow = { guestPort, seq: seq + 1, ack: (theirs + 1) | 0 };
+    bench.guest(flow);
+    return { flow, stream: bench.stream };
+  });
+  for (const { flow } of flows) bench.guest({ ...flow, seq: flow.seq + 5, data: 'z' });
+  // A quarter of this arena: half of the half that is lent.
+  assert.equal(bench.arena.lent, 16 << 20);
+  assert.equal(bench.counters.dropNoBuffer, 1100 - 1024);
+  assert.ok(free() >= before * 0.7);
+  assert.equal(bench.counters.resetsOut, 0);
+  bench.drain();
+  for (const { flow, stream } of [flows[0]!, flows.at(-1)!]) {
+    stream.room = 3;
+    bench.guest({ ...flow, data: 'abcde' });
+    stream.open(Infinity);
+    bench.round();
+    let { ack } = bench.drain().at(-1)!;
+    if (ack !== flow.seq + 6) {
+      const have = ack - flow.seq;
+      bench.guest({ ...flow, seq: ack, data: 'abcdez'.slice(have) });
+      ({ ack } = bench.drain().at(-1)!);
+    }
+    assert.equal(ack, flow.seq + 6);
+    assert.equal(stream.written.toString(), 'abcdez');
+  }
+  for (const { flow, stream } of flows.slice(0, 500))
+    bench.guest({ ...flow, seq: flow.seq + (stream.written.length > 0 ? 6 : 0), flags: RST });
+  bench.neighbour.port = null;
+  bench.engine.detached();
+  assert.equal(bench.engine.size, 0);
+  assert.equal(bench.arena.lent, 0);
+  assert.equal(free(), before);
 });
 
 test('a FIN out of order waits for the gap', () => {
