@@ -22,7 +22,6 @@ import { Switch } from './switch/switch.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { EchoForwarder } from './flow/echo.ts';
 import { FlowPolicy } from './flow/policy.ts';
-import { PortShares } from './flow/port-shares.ts';
 import { GatewayServices } from './flow/service-host.ts';
 import { DEFAULT_TCP_LIMITS, TcpEngine } from './flow/tcp/engine.ts';
 import { DEFAULT_UDP_FLOWS, UdpEngine } from './flow/udp/engine.ts';
@@ -139,14 +138,12 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     gateway.onDetached((port) => this.#echo.detached(port));
     gateway.onReport((report) => this.#udp.report(report));
     const now = (): number => timers.now;
-    const share = (limit: number): PortShares => new PortShares(limit);
     this.#leases = new LeasePool({
       subnet: word(network!) & mask,
       mask,
       reserved: [address, word(options.deviceIP), word(options.hostIP), ...options.gatewayVirtualIPs.map(word)],
       // Contract §11.1: the gateway's own address is in the list of leases.
       statics: new Map([[address, options.gatewayMacAddress], ...Object.entries(options.dhcpStaticLeases).map(staticLease)]),
-      share,
       now,
     });
     gateway.onDetached((port) => this.#leases.detached(port));
@@ -154,7 +151,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains });
     const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
     const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
-    const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random, share);
+    const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
     this.#dns = new DnsServer({ zones: new Zones(options.dns), hosts: () => hosts.value, forwarder, timers });
     const services = new GatewayServices(arena, this.#tcp, this.#udp, () => this.#loop.handedToNode());
     this.#dhcp.listen(services);

@@ -16,9 +16,9 @@ import type { EndpointHandler, HostNetwork, PingEndpoint } from '../host/endpoin
 import { EACCES, EAGAIN, EHOSTUNREACH, ENETUNREACH, EPERM } from '../host/errno.ts';
 import type { Port } from '../link/port.ts';
 import type { FlowPolicy } from './policy.ts';
-import { PortShares } from './port-shares.ts';
+import { FairShares } from '../runtime/fair-shares.ts';
 
-/** Echo flows at once, of which one VM may have its share (see port-shares.ts); its own idle longest makes room. */
+/** Echo flows at once, of which one VM may have its share (see fair-shares.ts); its own idle longest makes room. */
 export const ECHO_LIMIT = 512;
 /** A guest that pings much at once must not hold up the others: of one batch's flows to open and requests, those beyond are dropped. */
 const OPENINGS = 32;
@@ -96,7 +96,7 @@ export class EchoForwarder implements Transport {
   readonly #wake: () => void;
   /** In order of last use. Pings are rare: the key may be a string. */
   readonly #flows: Map<string, EchoFlow> = new Map();
-  readonly #shares: PortShares = new PortShares(ECHO_LIMIT);
+  readonly #shares: FairShares<Port> = new FairShares<Port>(ECHO_LIMIT);
   /** Flows that may still be opened in this batch. */
   #openings = OPENINGS;
   /** Requests that may still be sent in this batch. */
@@ -164,8 +164,8 @@ export class EchoForwarder implements Transport {
     const endpoint = host.openPing(new IpAddress(0, 0, MAPPED, policy.translate(packet.destination3)), flow);
     if (typeof endpoint === 'number') return endpoint;
     flow.endpoint = endpoint;
-    while (!this.#shares.allows(flow.vm)) this.#evict(this.#shares.donor(flow.vm));
-    this.#shares.take(flow.vm);
+    if (!this.#shares.allows(flow.vm)) this.#evict(this.#shares.donor(flow.vm));
+    this.#shares.claim(flow.vm);
     flow.neighbour.flows++;
     this.#flows.set(key, flow);
     return flow;

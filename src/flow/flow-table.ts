@@ -8,7 +8,7 @@
 import type { Random } from '../runtime/clock.ts';
 import type { Neighbour } from '../gateway/neighbour.ts';
 import type { Port } from '../link/port.ts';
-import { PortShares } from './port-shares.ts';
+import { FairShares } from '../runtime/fair-shares.ts';
 
 export interface FlowEntry {
   readonly guest0: number;
@@ -31,7 +31,7 @@ export interface FlowEntry {
 const SMALLEST = 256;
 
 export class FlowTable<F extends FlowEntry> {
-  readonly shares: PortShares;
+  readonly shares: FairShares<Port>;
   readonly #key0: number;
   readonly #key1: number;
   /** Index into #flows plus one; 0 is free. Twice as many slots as flows at least. */
@@ -39,7 +39,7 @@ export class FlowTable<F extends FlowEntry> {
   readonly #flows: F[] = [];
 
   constructor(limit: number, random: Random) {
-    this.shares = new PortShares(limit);
+    this.shares = new FairShares<Port>(limit);
     this.#key0 = random.word();
     this.#key1 = random.word();
   }
@@ -88,9 +88,9 @@ export class FlowTable<F extends FlowEntry> {
     return null;
   }
 
-  /** The caller has found that no flow with these addresses exists, and that the VM's share has room. Pins the neighbour. */
+  /** The caller has found that no flow with these addresses exists, and that there is room (see FairShares.claim). Pins the neighbour. */
   add(flow: F): void {
-    if (!this.shares.take(flow.vm)) throw new Error('no room for a flow');
+    this.shares.claim(flow.vm);
     flow.neighbour.flows++;
     flow.hash = this.#hash(
       flow.guest0,

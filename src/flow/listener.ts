@@ -3,11 +3,13 @@ import type { Duplex } from 'node:stream';
 import type { IpAddress } from '../packet/address.ts';
 import type { Port } from '../link/port.ts';
 
+/** A VM, by its link: what one VM may have is counted by it. */
+export type Vm = Port;
+
 export interface Peer {
   readonly address: IpAddress;
   readonly port: number;
-  /** The link of the guest's VM: what one VM may have is counted by it. */
-  readonly vm: Port;
+  readonly vm: Vm;
 }
 
 /** A guest has connected; the stream is open in both directions and ends independently (half-close). */

@@ -24,7 +24,7 @@ export class Arena {
   readonly size: number;
   /** Offset 0 stays unused: a region never looks like "none". */
   readonly #regions: Buddies;
-  readonly #lent: FairShares;
+  readonly #lent: FairShares<object>;
 
   /** `size` in bytes, rounded up to 64 KiB pages. */
   constructor(size: number) {

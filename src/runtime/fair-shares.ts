@@ -1,38 +1,60 @@
 /**
  * Shares a limited amount among owners: nobody may hold more than is left for the others.
  *
- * So an owner alone gets half, n that want all they can get end up with 1/(n+1) each, and whoever comes late still finds
- * something (the dynamic threshold of Choudhury and Hahne, 1998).
+ * So an owner alone gets half, n that want all they can get end up with 1/(n+1) each, and whoever comes late finds something
+ * as long as anything is left (the dynamic threshold of Choudhury and Hahne, 1998).
  */
-export class FairShares {
+export class FairShares<Owner extends object> {
   readonly limit: number;
   /** Held by all owners together. */
   total = 0;
-  readonly #held: Map<object, number> = new Map();
+  readonly #held: Map<Owner, number> = new Map();
 
   constructor(limit: number) {
     this.limit = limit;
   }
 
-  held(owner: object): number {
+  held(owner: Owner): number {
     return this.#held.get(owner) ?? 0;
   }
 
-  /** False when `owner` would hold more than is left. */
-  take(owner: object, amount: number): boolean {
-    const held = this.held(owner) + amount;
-    if (held > this.limit - this.total - amount) return false;
-    this.#held.set(owner, held);
-    this.total += amount;
+  /** Whether `owner` may take `amount`: it then holds no more than was left. */
+  allows(owner: Owner, amount = 1): boolean {
+    return this.held(owner) + amount <= this.limit - this.total;
+  }
+
+  /** False when that is more than its share. */
+  take(owner: Owner, amount = 1): boolean {
+    if (!this.allows(owner, amount)) return false;
+    this.claim(owner, amount);
     return true;
   }
 
+  /** Takes `amount` in any case: because `allows` said so, or because the donor has given as much. Throws beyond the limit. */
+  claim(owner: Owner, amount = 1): void {
+    if (this.total + amount > this.limit) throw new RangeError('the limit is reached');
+    this.#held.set(owner, this.held(owner) + amount);
+    this.total += amount;
+  }
+
   /** Throws when `owner` doesn't hold as much. */
-  give(owner: object, amount: number): void {
+  give(owner: Owner, amount = 1): void {
     const held = this.held(owner) - amount;
     if (held < 0) throw new RangeError('the owner does not hold that much');
     if (held > 0) this.#held.set(owner, held);
     else this.#held.delete(owner);
     this.total -= amount;
+  }
+
+  /** Who should give something up so that `owner` may have more, where that can be done: who holds most. */
+  donor(owner: Owner): Owner {
+    let donor = owner;
+    let most = this.held(owner);
+    for (const [holder, held] of this.#held) {
+      if (held <= most) continue;
+      donor = holder;
+      most = held;
+    }
+    return donor;
   }
 }

@@ -65,7 +65,6 @@ test('grows to its limit and shrinks again, finding everything throughout', () =
   const flows = Array.from({ length: 20_000 }, (_, i) => entry([i & 255, i >> 8, 1, 80]));
   for (const flow of flows) table.add(flow);
   assert.equal(table.shares.allows(vm), false);
-  assert.throws(() => table.add(entry([9, 9, 9, 9])), /no room/);
   assert.equal(flows[0]!.neighbour.flows, 1);
   for (const flow of flows) assert.equal(table.find(0, 0, 0xffff, flow.guest3, flow.guestPort, 0, 0, 0xffff, 1, 80), flow);
   for (const flow of flows.slice(10)) table.remove(flow);

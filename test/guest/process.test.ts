@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseIpv4 } from '../../src/packet/address.ts';
+import * as ethernet from '../../src/packet/ethernet.ts';
+import * as ipv4 from '../../src/packet/ipv4.ts';
+import * as tcp from '../../src/packet/tcp.ts';
+import { writeSynOptions } from '../../src/packet/tcp-options.ts';
 import { SoftGuest } from '../../src/testing/index.ts';
 import { Gvproxy } from './gvproxy.ts';
 import { delay, GVPROXY, Running, temporaryFolder, until } from './process.ts';
@@ -12,9 +18,9 @@ const MAC = '5a:94:ef:e4:0c:ee';
 const NO_SSH = ['-ssh-port', '-1'];
 
 /** A soft guest behind the program's socket, as QEMU would be. */
-function plug(socket: Socket): SoftGuest {
+function plug(socket: Socket, mac = MAC, write = (bytes: Buffer): void => void socket.write(bytes)): SoftGuest {
   const guest = new SoftGuest({
-    mac: MAC,
+    mac,
     scheduler: {
       now: () => performance.now(),
       after(ms, run) {
@@ -24,21 +30,25 @@ function plug(socket: Socket): SoftGuest {
     },
     wire: {
       send(frame) {
-        socket.write(framed(frame));
+        write(framed(frame));
         return true;
       },
     },
   });
+  onFrame(socket, (frame) => guest.receive(frame, 0, frame.length));
+  return guest;
+}
+
+function onFrame(socket: Socket, receive: (frame: Buffer) => void): void {
   let pending = Buffer.alloc(0);
   socket.on('data', (chunk) => {
     pending = Buffer.concat([pending, chunk]);
     while (pending.length >= 4 && pending.length >= 4 + pending.readUInt32BE(0)) {
       const length = pending.readUInt32BE(0);
-      guest.receive(pending, 4, length);
+      receive(pending.subarray(4, 4 + length));
       pending = pending.subarray(4 + length);
     }
   });
-  return guest;
 }
 
 function framed(frame: Uint8Array): Buffer {
@@ -161,6 +171,74 @@ test('survives frames of every length, garbage, truncated headers and half a fra
   assert.ok(usage(gvproxy.process.child.pid!).memory < 120, `${usage(gvproxy.process.child.pid!).memory} MB`);
   good.destroy();
   assert.equal(await gvproxy.process.ended, 0, gvproxy.process.output);
+});
+
+/** Opens `count` connections to the host's `port` by hand and sends one byte out of order in each. */
+async function sendBytesOutOfOrder(socket: Socket, port: number, count: number): Promise<void> {
+  const segment = (guestPort: number, seq: number, ack: number, flags: number, data: number): void => {
+    const options = Buffer.alloc(40);
+    // With window scaling the window, and what the guest can make us buffer, is large.
+    const header = tcp.HEADER + (flags & tcp.SYN ? writeSynOptions(options, 0, 1460, 7, true) : 0);
+    const length = ipv4.HEADER + header + data;
+    const frame = Buffer.alloc(ethernet.HEADER + length);
+    const [from, to] = [parseIpv4('192.168.127.77')!, parseIpv4('192.168.127.254')!];
+    ethernet.write(frame, 0, 0x5a94, 0xefe40cdd, 0x5254, 0x77, ethernet.TYPE_IPV4);
+    ipv4.write(frame, ethernet.HEADER, length, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_TCP, from, to);
+    tcp.write(frame, ethernet.HEADER + ipv4.HEADER, guestPort, port, seq, ack, header, flags, 65_535);
+    options.copy(frame, ethernet.HEADER + ipv4.HEADER + tcp.HEADER, 0, header - tcp.HEADER);
+    socket.write(framed(frame));
+  };
+  let [opened, acknowledged] = [0, 0];
+  onFrame(socket, (frame) => {
+    if (ethernet.type(frame, 0) !== ethernet.TYPE_IPV4 || ipv4.protocol(frame, ethernet.HEADER) !== ipv4.PROTOCOL_TCP) return;
+    const at = ethernet.HEADER + ipv4.HEADER;
+    assert.equal(tcp.flags(frame, at) & tcp.RST, 0, 'a connection is reset');
+    if ((tcp.flags(frame, at) & tcp.SYN) === 0) {
+      acknowledged++;
+      return;
+    }
+    segment(tcp.destinationPort(frame, at), 1, tcp.sequence(frame, at) + 1, tcp.ACK, 0);
+    segment(tcp.destinationPort(frame, at), 6, tcp.sequence(frame, at) + 1, tcp.ACK, 1);
+    opened++;
+  });
+  for (let i = 0; i < count; i++) {
+    segment(10_000 + i, 0, 0, tcp.SYN, 0);
+    if (i % 50 === 49) await until(() => opened > i, `${i + 1} connections`);
+  }
+  await until(() => acknowledged >= count, 'an acknowledgment of each byte');
+}
+
+test('a VM with bytes out of order in 600 connections takes no memory that another VM needs', async () => {
+  const server = createServer((socket) => socket.on('error', () => {}));
+  server.listen(0, '127.0.0.1', 1024).unref();
+  await once(server, 'listening');
+  const gvproxy = await Gvproxy.start();
+  const [good, bad] = [await attach(gvproxy), await attach(gvproxy)];
+  let written = Promise.resolve();
+  const inTwoPieces = (bytes: Buffer): void => {
+    written = written.then(async () => {
+      good.write(bytes.subarray(0, 30));
+      await delay(20);
+      good.write(bytes.subarray(30));
+    });
+  };
+  await sendBytesOutOfOrder(bad, (server.address() as AddressInfo).port, 600);
+  const guest = plug(good, MAC, inTwoPieces);
+  await guest.dhcp();
+  await guest.ping('192.168.127.1');
+  const late = await attach(gvproxy);
+  await plug(late, '5a:94:ef:e4:0c:ef').dhcp();
+  bad.destroy();
+  await until(() => gvproxy.process.output.includes('disconnecting'), 'the VM to be gone');
+  for (let i = 0; i < 8; i++) {
+    const socket = await attach(gvproxy);
+    await plug(socket, `5a:94:ef:e4:0d:0${i}`).dhcp();
+    socket.destroy();
+  }
+  await guest.ping('192.168.127.1');
+  for (const socket of [good, late]) socket.destroy();
+  assert.equal(await gvproxy.process.ended, 0, gvproxy.process.output);
+  server.close();
 });
 
 test('bad flags and addresses end with the messages and statuses of the contract', async () => {

@@ -5,9 +5,10 @@ import type { Random } from '../../runtime/clock.ts';
 import type { TimerWheel } from '../../runtime/timer-wheel.ts';
 import type { HostNetwork, Spans } from '../../host/endpoint.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
+import type { Port } from '../../link/port.ts';
 import type { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
-import type { PortShares } from '../port-shares.ts';
+import type { FairShares } from '../../runtime/fair-shares.ts';
 import type { TcpFlow } from './flow.ts';
 import type { BatchChain } from '../batch-chain.ts';
 
@@ -21,7 +22,7 @@ export interface GuestSide {
 }
 
 export interface TcpLimits {
-  /** Flows in the table, all states. Of this and the next, one VM may have its share (see port-shares.ts). */
+  /** Flows in the table, all states. Of this and the next, one VM may have its share (see fair-shares.ts). */
   readonly flows: number;
   /** Host connects under way at once. */
   readonly connecting: number;
@@ -84,7 +85,7 @@ export interface TcpContext {
   /** Where a fake packet is built to be quoted in an ICMP error. */
   readonly scratch: number;
   /** Host connects under way, or waiting for their turn. */
-  readonly connecting: PortShares;
+  readonly connecting: FairShares<Port>;
   /** Opens the host side of a flow that is CONNECTING: now, or soon when many are being opened. */
   dial(flow: TcpFlow): void;
   /** Has work for the end of this batch. */

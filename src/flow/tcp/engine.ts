@@ -16,7 +16,7 @@ import { type HostNetwork, Spans, type StreamEndpoint } from '../../host/endpoin
 import type { Port } from '../../link/port.ts';
 import { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
-import { PortShares } from '../port-shares.ts';
+import { FairShares } from '../../runtime/fair-shares.ts';
 import { takeAck } from './acknowledge.ts';
 import { abort, guestReset, hostFailed, settle } from './close.ts';
 import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './context.ts';
@@ -107,7 +107,7 @@ export class TcpEngine implements Transport, FlowOwner {
       chain: new BatchChain(CHAIN_LIMIT),
       spans: new Spans(),
       scratch: arena.allocate(4096),
-      connecting: new PortShares(limits.connecting),
+      connecting: new FairShares<Port>(limits.connecting),
       dial: (flow) => this.#dial(flow),
       touch: (flow) => this.#touch(flow),
       putOffAck: (flow) => this.#putOffAck(flow),

@@ -66,7 +66,7 @@ export interface UdpOptions {
   readonly maxFlows?: number;
 }
 
-/** Of these one VM may have its share (see port-shares.ts). */
+/** Of these one VM may have its share (see fair-shares.ts). */
 export const DEFAULT_UDP_FLOWS = 16_384;
 
 export class UdpCounters {
@@ -233,9 +233,8 @@ export class UdpEngine implements Transport, UdpFlowOwner {
     this.#options.timers.arm(flow.timer, TIMEOUT_ONE_SHOT);
   }
 
-  /** A VM's share shrinks when others come: more than one conversation may have to go. */
   #makeRoom(vm: Port): void {
-    while (!this.#table.shares.allows(vm) && this.#evict(vm));
+    if (!this.#table.shares.allows(vm)) this.#evict(vm);
   }
 
   /** One conversation makes room for another of this VM. */

@@ -17,7 +17,8 @@
  * Static leases belong to their MACs only: no VM can keep another from its own by asking first.
  */
 import { formatIpv4 } from '../../packet/address.ts';
-import type { ShareOut, Shares, Vm } from '../shares.ts';
+import type { Vm } from '../../flow/listener.ts';
+import { FairShares } from '../../runtime/fair-shares.ts';
 
 /** Milliseconds an offer is held. */
 const OFFER_TIME = 60_000;
@@ -40,7 +41,6 @@ export interface PoolOptions {
   readonly reserved: readonly number[];
   /** Address → MAC. */
   readonly statics: ReadonlyMap<number, string>;
-  readonly share: ShareOut;
   readonly now: () => number;
 }
 
@@ -81,7 +81,7 @@ export class LeasePool {
   readonly #end: number;
   /** Addresses that can be handed out. */
   readonly #capacity: number;
-  readonly #shares: Shares;
+  readonly #shares: FairShares<Vm>;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -90,7 +90,7 @@ export class LeasePool {
     let capacity = 0;
     for (let host = 1; host < this.#end; host++) if (!this.#reserved.has((options.subnet + host) | 0)) capacity++;
     this.#capacity = Math.min(capacity, LEASE_LIMIT);
-    this.#shares = options.share(this.#capacity);
+    this.#shares = new FairShares(this.#capacity);
     for (const [address, holder] of options.statics) {
       const mac = holder.toLowerCase();
       if (!this.#staticByMac.has(mac)) this.#staticByMac.set(mac, address);
@@ -177,7 +177,8 @@ export class LeasePool {
     if (victim.vm === vm) return true;
     this.#shares.give(victim.vm);
     if (this.#vms.get(victim.vm)!.size === 0) this.#vms.delete(victim.vm);
-    return this.#shares.take(vm);
+    this.#shares.claim(vm);
+    return true;
   }
 
   #lowestFree(): number | undefined {

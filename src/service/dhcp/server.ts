@@ -2,7 +2,7 @@
 import { setU16, setU32 } from '../../packet/bytes.ts';
 import * as dhcp from '../../packet/dhcpv4.ts';
 import type { Listener, ServiceHost } from '../../flow/listener.ts';
-import type { Vm } from '../shares.ts';
+import type { Vm } from '../../flow/listener.ts';
 import { LEASE_TIME, type LeasePool } from './lease-pool.ts';
 import { encodeSearchList } from './search-list.ts';
 

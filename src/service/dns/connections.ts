@@ -4,7 +4,7 @@
  * A VM that opens many and asks nothing therefore gets in its own way only. Alone it may have them all.
  */
 import type { Duplex } from 'node:stream';
-import type { Vm } from '../shares.ts';
+import type { Vm } from '../../flow/listener.ts';
 
 export class Connections {
   readonly #limit: number;

@@ -6,7 +6,8 @@
  */
 import { setU16 } from '../../packet/bytes.ts';
 import type { Random } from '../../runtime/clock.ts';
-import type { ShareOut, Shares, Vm } from '../shares.ts';
+import type { Vm } from '../../flow/listener.ts';
+import { FairShares } from '../../runtime/fair-shares.ts';
 import { emptyAnswer, isTruncated, matches, type Query, RCODE_SERVER_FAILURE } from './message.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -28,10 +29,9 @@ export class Forwarder {
   readonly #upstream: Upstream;
   readonly #servers: () => readonly string[];
   readonly #random: Random;
-  readonly #shares: Shares;
+  readonly #shares: FairShares<Vm> = new FairShares(IN_FLIGHT_LIMIT);
 
-  constructor(upstream: Upstream, servers: () => readonly string[], random: Random, share: ShareOut) {
-    this.#shares = share(IN_FLIGHT_LIMIT);
+  constructor(upstream: Upstream, servers: () => readonly string[], random: Random) {
     this.#upstream = upstream;
     this.#servers = servers;
     this.#random = random;

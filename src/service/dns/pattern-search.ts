@@ -6,7 +6,7 @@
  * again for a while, so that it can't hold up the others by asking again and again.
  */
 import { createContext, Script } from 'node:vm';
-import type { Vm } from '../shares.ts';
+import type { Vm } from '../../flow/listener.ts';
 
 /** Milliseconds for one search; a sound one takes microseconds. */
 const SEARCH_TIME = 50;

@@ -5,7 +5,7 @@ import { setU16, u16 } from '../../packet/bytes.ts';
 import type { Duplex } from 'node:stream';
 import type { Listener, ServiceHost } from '../../flow/listener.ts';
 import { Timer, type TimerWheel } from '../../runtime/timer-wheel.ts';
-import type { Vm } from '../shares.ts';
+import type { Vm } from '../../flow/listener.ts';
 import { Connections } from './connections.ts';
 import type { Forwarder } from './forwarder.ts';
 import type { HostNames } from './host-files.ts';

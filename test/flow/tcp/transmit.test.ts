@@ -343,7 +343,7 @@ test('every byte arrives whatever the link drops', () => {
         const got = new Receiver(bench.ack);
         let arrived = 0;
         let inARow = 0;
-        for (let i = 0; i < 3000 && !got.finished; i++) {
+        for (let i = 0; i < 30_000 && !got.finished; i++) {
           const sent = bench.drain();
           if (sent.length === 0) bench.later(100);
           for (const segment of sent) {

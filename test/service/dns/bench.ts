@@ -3,9 +3,7 @@ import { type DecodedPacket, decode, encode, type Packet, type RecordType } from
 import { ManualClock, SeededRandom } from '../../../src/runtime/clock.ts';
 import { Arena } from '../../../src/runtime/arena.ts';
 import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
-import { PortShares } from '../../../src/flow/port-shares.ts';
 import type { DnsZone } from '../../../src/network-options.ts';
-import type { ShareOut } from '../../../src/service/shares.ts';
 import { Forwarder } from '../../../src/service/dns/forwarder.ts';
 import { type HostNames, parseHosts } from '../../../src/service/dns/host-files.ts';
 import { DnsServer } from '../../../src/service/dns/server.ts';
@@ -16,8 +14,6 @@ import { FakePort } from '../../fake-port.ts';
 const ARENA = new Arena(4 << 20);
 export const VM: FakePort = new FakePort(ARENA, 0);
 export const OTHER: FakePort = new FakePort(ARENA, 1);
-
-export const share: ShareOut = (limit) => new PortShares(limit);
 
 export const CONTAINERS: DnsZone = {
   name: 'containers.internal.',
@@ -75,12 +71,7 @@ export class DnsBench {
   constructor(zones: readonly DnsZone[] = [CONTAINERS]) {
     this.zones = new Zones(zones);
     this.timers.between = { clock: new ManualClock(), armed: () => {} };
-    this.forwarder = new Forwarder(
-      this.upstream,
-      () => this.servers,
-      new SeededRandom(7),
-      (limit) => new PortShares(limit),
-    );
+    this.forwarder = new Forwarder(this.upstream, () => this.servers, new SeededRandom(7));
     this.server = new DnsServer({ zones: this.zones, hosts: () => this.hosts, forwarder: this.forwarder, timers: this.timers });
   }
 

@@ -8,7 +8,7 @@ import { SeededRandom } from '../../../src/runtime/clock.ts';
 import { Forwarder } from '../../../src/service/dns/forwarder.ts';
 import { readQuery } from '../../../src/service/dns/message.ts';
 import { NodeUpstream } from '../../../src/service/dns/node-upstream.ts';
-import { answerTo, query, share, VM } from './bench.ts';
+import { answerTo, query, VM } from './bench.ts';
 
 /** A resolver on 127.0.0.1, UDP and TCP on one port. */
 let datagrams: Socket;
@@ -52,7 +52,7 @@ function everything(): boolean {
 
 test('asks a real resolver over UDP, and over TCP when the answer was cut', async () => {
   script = (asked, overTcp) => [answerTo(decode(Buffer.from(asked)), overTcp ? 100 : 0, overTcp ? 0x180 : 0x380)];
-  const forwarder = new Forwarder(new NodeUpstream(port), () => ['127.0.0.1'], new SeededRandom(3), share);
+  const forwarder = new Forwarder(new NodeUpstream(port), () => ['127.0.0.1'], new SeededRandom(3));
   const asked = readQuery(query('www.example.com'));
   assert.ok(typeof asked === 'object');
   const { id, answers } = decode(Buffer.from(await forwarder.forward(asked, true, VM)));
@@ -65,7 +65,7 @@ test('passes over forged answers until the right one comes', async () => {
     const evil = { ...message, questions: [{ type: 'A' as const, name: 'evil.example' }] };
     return [answerTo({ ...message, id: message.id! ^ 1 }), answerTo(evil), new Uint8Array(0), new Uint8Array(5), answerTo(message, 2)];
   };
-  const forwarder = new Forwarder(new NodeUpstream(port), () => ['127.0.0.1'], new SeededRandom(3), share);
+  const forwarder = new Forwarder(new NodeUpstream(port), () => ['127.0.0.1'], new SeededRandom(3));
   const asked = readQuery(query('www.example.com'));
   assert.ok(typeof asked === 'object');
   assert.equal(decode(Buffer.from(await forwarder.forward(asked, false, VM))).answers!.length, 2);
