@@ -45,7 +45,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   readonly #memory: KernelMemory;
   readonly #token: number;
   #connecting: boolean;
-  /** A hang-up or error was reported: worth asking the kernel which. */
+  /** An error was reported: worth asking the kernel which. */
   #troubled = false;
   #closed = false;
   /** The peer has sent its last byte. */
@@ -72,7 +72,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   }
 
   ready(events: number): void {
-    if (events & (EPOLLERR | EPOLLHUP)) this.#troubled = true;
+    if (events & EPOLLERR) this.#troubled = true;
     if (events & (EPOLLRDHUP | EPOLLHUP)) this.#ended = true;
     this.handler.onReady(endpointEvents(events));
   }
@@ -103,6 +103,8 @@ export class KernelStream implements StreamEndpoint, Watcher {
   }
 
   peek(skip: number, at: number, size: number, stride: number, count: number): number {
+    // Only the end is still to be read: nothing is gained by moving the kernel's offset instead.
+    if (this.#ended && this.#discarded > 0) this.#drop();
     const from = skip + this.#discarded;
     const result = this.#memory.seeks ? this.#peekFrom(from, at, size, stride, count) : this.#peekBehind(from, at, size, stride, count);
     const behind = from + Math.max(result, 0);

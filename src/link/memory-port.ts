@@ -51,7 +51,11 @@ export class MemoryPort implements Port {
     this.#sink = sink;
     const transmit = TransmitBuffer.create(arena, FRAMING, REGION);
     this.#region = arena.allocate(REGION);
-    if (transmit === null || this.#region < 0) throw new RangeError('the arena has no room for another port');
+    if (transmit === null || this.#region < 0) {
+      transmit?.free();
+      if (this.#region >= 0) arena.free(this.#region, REGION);
+      throw new RangeError('the arena has no room for another port');
+    }
     this.#transmit = transmit;
   }
 

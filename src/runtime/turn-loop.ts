@@ -21,7 +21,7 @@ import { type BetweenTurns, TimerWheel } from './timer-wheel.ts';
 import { WallClock } from './wall-clock.ts';
 
 /** Milliseconds of one turn. */
-const BUDGET = 2;
+const BUDGET = 4;
 /** Milliseconds that a lingering turn waits for the next event. */
 const LINGER = 1;
 const EVENT_LIMIT = 256;

@@ -59,10 +59,16 @@ function framed(frame: Uint8Array): Buffer {
 }
 
 async function attach(gvproxy: Gvproxy): Promise<Socket> {
-  const socket = connect(gvproxy.socket);
-  socket.on('error', () => {});
-  await new Promise<void>((resolve) => socket.once('connect', resolve));
-  return socket;
+  for (;;) {
+    const socket = connect(gvproxy.socket);
+    const error = await new Promise<Error | null>((resolve) => {
+      socket.once('connect', () => resolve(null));
+      socket.on('error', resolve);
+    });
+    if (error === null) return socket;
+    // The socket's file is there before anybody listens on it.
+    await delay(5);
+  }
 }
 
 test('answers DHCP within 300 ms of its start', async () => {

@@ -93,16 +93,32 @@ function sendRange(ctx: TcpContext, flow: TcpFlow, seq: number, limit: number): 
   at += port.headroom;
   const got = flow.endpoint!.peek((seq - flow.headSeq) | 0, at + HEADERS, size, stride, slots);
   if (got <= 0) return nothingRead(ctx, flow, seq, got);
-  if (got < slots * size && !flow.hangup) flow.readable = false;
+  if (got < slots * size) {
+    if (!flow.hangup) flow.readable = false;
+    else if (!flow.ended && !findEnd(ctx, flow, (seq + got) | 0)) return FAILED;
+  }
   emitRun(ctx, flow, at, seq, size, stride, got);
   return got;
 }
 
+/** The host has nothing more to say: is `seq` where its stream ends? Then the FIN goes with the last data. False when the host has failed. */
+function findEnd(ctx: TcpContext, flow: TcpFlow, seq: number): boolean {
+  const result = flow.endpoint!.peek((seq - flow.headSeq) | 0, ctx.scratch, 1, 1, 1);
+  if (result === 0) ended(flow, seq);
+  if (result >= 0 || result === -EAGAIN) return true;
+  hostFailed(ctx, flow, -result);
+  return false;
+}
+
+function ended(flow: TcpFlow, seq: number): void {
+  flow.ended = true;
+  flow.endAt = seq;
+  flow.readable = flow.hangup = false;
+}
+
 function nothingRead(ctx: TcpContext, flow: TcpFlow, seq: number, result: number): number {
   if (result === 0) {
-    flow.ended = true;
-    flow.endAt = seq;
-    flow.readable = flow.hangup = false;
+    ended(flow, seq);
     return NOTHING;
   }
   if (result === -EAGAIN) {
@@ -113,19 +129,28 @@ function nothingRead(ctx: TcpContext, flow: TcpFlow, seq: number, result: number
   return FAILED;
 }
 
-/** Headers for `total` bytes of payload that lie in slots; PSH on the last, for guests that wait for it. */
+/** Headers for `total` bytes of payload that lie in slots; PSH on the last, for guests that wait for it, and FIN where the stream ends. */
 function emitRun(ctx: TcpContext, flow: TcpFlow, at: number, seq: number, size: number, stride: number, total: number): void {
   const again = ((seq - flow.sndMax) | 0) < 0;
   const window = advertise(flow);
+  const fin = flow.ended && ((seq + total) | 0) === flow.endAt;
+  const last = tcp.ACK | tcp.PSH | (fin ? tcp.FIN : 0);
   for (let left = total; left > 0; left -= size) {
     const length = Math.min(left, size);
-    emitWithWindow(ctx, flow, at, seq, left <= size ? tcp.ACK | tcp.PSH : tcp.ACK, 0, length, window);
+    emitWithWindow(ctx, flow, at, seq, left <= size ? last : tcp.ACK, 0, length, window);
     if (again) ctx.counters.retransmitted++;
     seq = (seq + length) | 0;
     at += stride;
   }
   flow.acksDue = 0;
-  noteSent(ctx, flow, seq, again);
+  if (fin) finSent(flow);
+  noteSent(ctx, flow, fin ? (seq + 1) | 0 : seq, again);
+}
+
+function finSent(flow: TcpFlow): void {
+  if (flow.finSent) return;
+  flow.finSent = true;
+  finSending(flow);
 }
 
 function noteSent(ctx: TcpContext, flow: TcpFlow, end: number, again: boolean): void {
@@ -143,10 +168,7 @@ function sendFin(ctx: TcpContext, flow: TcpFlow): void {
   }
   emit(ctx, flow, at + port!.headroom, flow.endAt, tcp.FIN | tcp.ACK, 0, 0);
   flow.acksDue = 0;
-  if (!flow.finSent) {
-    flow.finSent = true;
-    finSending(flow);
-  }
+  finSent(flow);
   noteSent(ctx, flow, (flow.endAt + 1) | 0, false);
 }
 

@@ -29,8 +29,7 @@ test('the host closes first: FIN to the guest, the guest may go on, TIME-WAIT at
   stream.put('last words');
   stream.end();
   bench.round();
-  bench.expect({ flags: ACK | PSH, data: 'last words' });
-  bench.expect({ flags: FIN | ACK });
+  bench.expect({ flags: FIN | PSH | ACK, data: 'last words' });
   bench.guest({ data: 'more' });
   bench.expect({ flags: ACK });
   assert.equal(stream.written.toString(), 'more');
@@ -92,17 +91,34 @@ test('the end of the host stream is sent once, however often the endpoint report
   bench.silence();
 });
 
-test('a FIN is retransmitted after the data in front of it when both were lost', () => {
+test('a FIN that went alone is retransmitted with the data in front of it when both were lost', () => {
   const bench = new Bench();
   const stream = bench.connected();
   stream.put('data');
+  bench.round();
+  const data = bench.expect({ flags: PSH | ACK, data: 'data' });
   stream.end();
   bench.round();
-  const [data, fin] = bench.drain();
-  assert.equal(fin!.flags, FIN | ACK);
+  bench.expect({ flags: FIN | ACK, seq: data.seq + 4 });
   bench.later(1100);
-  bench.expect({ seq: data!.seq, data: 'data' });
-  bench.expect({ seq: fin!.seq, flags: FIN | ACK });
+  bench.expect({ seq: data.seq, data: 'data', flags: FIN | PSH | ACK });
+  bench.guest({ ack: data.seq + 5 });
+  bench.guest({ flags: FIN | ACK });
+  assert.equal(stream.closed && !stream.wasReset, true);
+});
+
+test('a host that fails behind its last bytes is not taken for ended', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  stream.put('data');
+  stream.failBehindData(ECONNRESET);
+  bench.round();
+  const sent = bench.drain();
+  assert.equal(
+    sent.some(({ flags }) => (flags & FIN) !== 0),
+    false,
+  );
+  assert.equal(sent.at(-1)!.flags & RST, RST);
 });
 
 test('duplicate ACKs below the FIN trigger its fast retransmit', () => {

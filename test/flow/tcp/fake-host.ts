@@ -18,6 +18,7 @@ export class FakeStream implements StreamEndpoint {
   #queue: Buffer = Buffer.alloc(0);
   #ended = false;
   #error = 0;
+  #errorBehind = 0;
   readonly #arena: Arena;
 
   constructor(arena: Arena) {
@@ -38,6 +39,12 @@ export class FakeStream implements StreamEndpoint {
 
   fail(errno: number): void {
     this.#error = errno;
+    this.handler.onReady(READABLE | HANGUP);
+  }
+
+  /** A reset arrives, and is noticed by whoever looks behind the bytes that are queued. */
+  failBehindData(errno: number): void {
+    this.#errorBehind = errno;
     this.handler.onReady(READABLE | HANGUP);
   }
 
@@ -64,6 +71,7 @@ export class FakeStream implements StreamEndpoint {
   peek(skip: number, at: number, size: number, stride: number, count: number): number {
     if (this.#error !== 0) return -this.#error;
     const data = this.#queue.subarray(skip, skip + size * count);
+    if (data.length === 0 && this.#errorBehind !== 0) return -this.#errorBehind;
     if (data.length === 0) return this.#ended ? 0 : -EAGAIN;
     for (let i = 0; i * size < data.length; i++) this.#arena.bytes.set(data.subarray(i * size, (i + 1) * size), at + i * stride);
     return data.length;
