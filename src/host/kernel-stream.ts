@@ -23,7 +23,8 @@ import type { KernelMemory } from './kernel-memory.ts';
 
 /**
  * A queue that never held more bytes than this may keep some that are acknowledged: a conversation of small messages is
- * spared a call for each. In a deeper queue every byte may be the one that keeps the peer's window closed.
+ * spared a call for each. In a deeper one the kernel may have joined any byte to a large buffer, which then keeps the peer's
+ * window closed until that byte is taken.
  */
 const SHALLOW = 8 * 1024;
 const DEFERRED_CALLS = 32;
@@ -55,9 +56,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   /** At the head of the queue: bytes that were discarded here but not yet in the kernel, and in how many calls. */
   #discarded = 0;
   #discards = 0;
-  /** Bytes of the kernel's queue that were seen, whether they were all of it, and whether it was more than SHALLOW since it was empty. */
-  #seen = 0;
-  #sawAll = false;
+  /** The queue has held more than SHALLOW bytes. */
   #deep = false;
   #writes = 0;
 
@@ -107,10 +106,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
     if (this.#ended && this.#discarded > 0) this.#drop();
     const from = skip + this.#discarded;
     const result = this.#memory.seeks ? this.#peekFrom(from, at, size, stride, count) : this.#peekBehind(from, at, size, stride, count);
-    const behind = from + Math.max(result, 0);
-    if (behind > this.#seen) this.#seen = behind;
-    this.#sawAll = result < size * count;
-    if (this.#seen > SHALLOW) this.#deep = true;
+    if (from + result > SHALLOW) this.#deep = true;
     return result;
   }
 
@@ -152,8 +148,6 @@ export class KernelStream implements StreamEndpoint, Watcher {
     }
     // The kernel takes what was consumed off its offset, down to zero.
     if (this.#peekOffset >= 0) this.#peekOffset = Math.max(this.#peekOffset - this.#discarded, 0);
-    this.#seen -= this.#discarded;
-    if (this.#seen === 0 && this.#sawAll) this.#deep = false;
     this.#discarded = 0;
     this.#discards = 0;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
@@ -19,6 +20,16 @@ const LOOPBACK = IpAddress.parse('127.0.0.1')!;
 async function late(): Promise<never> {
   await pause(150);
   throw new Error('nothing came for 150 ms');
+}
+
+/** Bytes in the receive queue of the socket that is connected to `port` of the loopback. */
+function receiveQueue(port: number): number {
+  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const fields = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .find((line) => line[2] === remote);
+  return Number.parseInt(fields![4]!.split(':')[1]!, 16);
 }
 
 /** As this kernel is, and as one before Linux 6.9, whose TCP sockets are only peeked at from the head. */
@@ -240,6 +251,30 @@ for (const seeks of [undefined, false]) {
           stream.close();
         }
       }
+      server.close();
+    });
+
+    test('a queue that was deep keeps nothing that is discarded: the kernel may have joined it to a large buffer', async () => {
+      const sockets: Socket[] = [];
+      const { server, port } = await serve((socket) => sockets.push(socket));
+      const { stream, events } = await open(port);
+      const take = async (bytes: number): Promise<void> => {
+        for (let have = 0; have < bytes;) {
+          await events.wait(1);
+          have = stream.peek(0, at, 200_000, 200_000, 1);
+        }
+      };
+      while (sockets.length === 0) await pause(1);
+      sockets[0]!.write(Buffer.alloc(100_000));
+      await take(100_000);
+      sockets[0]!.write(Buffer.alloc(4096));
+      await events.wait(1);
+      stream.discard(100_000);
+      assert.equal(stream.peek(0, at, 200_000, 200_000, 1), 4096);
+      stream.discard(4096);
+      assert.equal(receiveQueue(port), 0);
+      stream.close();
+      sockets[0]!.destroy();
       server.close();
     });
 
