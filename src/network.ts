@@ -156,7 +156,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const services = new GatewayServices(arena, this.#tcp, this.#udp, () => this.#loop.handedToNode());
     this.#dhcp.listen(services);
     this.#dns.listen(services);
-    this.#loop.atTurnEnd(() => this.#tcp.endOfTurn());
+    this.#loop.atTurnEnd((idle) => this.#tcp.endOfTurn(idle));
     this.#loop.phase(() => this.#deliver());
     this.#loop.phase(() => this.#tcp.pump());
     this.#loop.phase(() => this.#udp.pump());

@@ -40,6 +40,15 @@ export interface Watcher {
 /** Work done once per round, after the events. True: there is more to do at once. */
 export type Phase = () => boolean;
 
+/**
+ * Work at the end of a turn. `idle`: nothing has come for a while; otherwise the turn's time is over, and the next follows.
+ * Returns DONE, SENT when the phases have work now, or KEPT when something is put off to the next turn; or both.
+ */
+export type Ending = (idle: boolean) => number;
+export const DONE = 0;
+export const SENT = 1;
+export const KEPT = 2;
+
 export interface TurnLoopOptions {
   readonly clock?: Clock;
   /** False: go back to Node as soon as nothing is ready. */
@@ -61,7 +70,11 @@ export class TurnLoop {
   readonly #generations: number[] = [];
   readonly #free: number[] = [];
   readonly #phases: Phase[] = [];
-  readonly #endings: Phase[] = [];
+  readonly #endings: Ending[] = [];
+  /** The turn ended because nothing came any more, not because its time was over. */
+  #idle = false;
+  /** Something was put off to this turn: it waits for events before it ends. */
+  #expecting = false;
   readonly #poll: PollHandle;
   #woken = false;
   #nodeHasWork = false;
@@ -141,8 +154,8 @@ export class TurnLoop {
     this.#phases.push(run);
   }
 
-  /** Adds what is done when a turn ends, for work that was put off because it might become needless. True: the phases have work. */
-  atTurnEnd(run: Phase): void {
+  /** Adds what is done when a turn ends, for work that was put off because it might become needless. */
+  atTurnEnd(run: Ending): void {
     this.#endings.push(run);
   }
 
@@ -195,7 +208,7 @@ export class TurnLoop {
     let more = false;
     try {
       more = this.#rounds();
-      if (!this.#closed && this.#runAll(this.#endings)) more = this.#runAll(this.#phases) || more;
+      if (!this.#closed && this.#runEndings()) more = this.#runAll(this.#phases) || more;
     } catch (error) {
       this.#keep(error);
     }
@@ -219,12 +232,14 @@ export class TurnLoop {
   /** Returns whether work is left. */
   #rounds(): boolean {
     const started = this.clock.now();
-    let timeout = 0;
+    let timeout = this.#expecting && this.#linger ? LINGER : 0;
+    this.#expecting = false;
     this.#nodeHasWork = false;
     for (;;) {
       this.#stage = EVENTS;
       const count = epollWait(this.#epoll, this.#eventsAddress, EVENT_LIMIT, timeout);
       if (count < 0 && count !== -EINTR) check(count, 'epoll_wait');
+      this.#idle = count <= 0;
       const now = this.clock.now();
       this.#advance(now);
       if (count > 0) this.#dispatch(count);
@@ -267,6 +282,14 @@ export class TurnLoop {
     }
   }
 
+  /** True: the phases have work. */
+  #runEndings(): boolean {
+    let result = DONE;
+    for (let i = 0; i < this.#endings.length; i++) result |= this.#endings[i]!(this.#idle);
+    this.#expecting = (result & KEPT) !== 0;
+    return (result & SENT) !== 0;
+  }
+
   #runAll(phases: readonly Phase[]): boolean {
     let more = false;
     for (let i = 0; i < phases.length && !this.#closed; i++) {
@@ -280,7 +303,7 @@ export class TurnLoop {
   }
 
   #afterTurn(more: boolean): void {
-    if (more) this.runSoon();
+    if (more || this.#expecting) this.runSoon();
     const at = this.timers.now + this.timers.untilNext();
     if (this.#timeout !== null && this.#timeoutAt <= at) return;
     if (this.#timeout !== null) clearTimeout(this.#timeout);

@@ -23,6 +23,7 @@ import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
 import { refuse, sendAck, sendSyn } from './output.ts';
+import { PutOffAcks } from './put-off-acks.ts';
 import { acceptable, drainBuffer, flushToHost, releaseBuffer, takeData } from './receive.ts';
 import { Segment } from './segment.ts';
 import { BatchChain } from '../batch-chain.ts';
@@ -33,8 +34,6 @@ import { discardAcknowledged, transmit } from './transmit.ts';
 const CHAIN_LIMIT = 16_384;
 /** Host connects started within one batch, and later in each round: a guest that opens thousands at once must not hold up the others. */
 const DIALS = 32;
-/** Segments acknowledged at once after an ACK that was put off went out alone: the guest may be waiting for it (Nagle's algorithm). */
-const PROMPT = 16;
 /** RFC 5961 §7: challenge ACKs per second, for all flows. */
 const CHALLENGES_PER_SECOND = 100;
 
@@ -75,9 +74,7 @@ export class TcpEngine implements Transport, FlowOwner {
   /** How many host connects may still be started in this batch, and the flows whose connect waits for a later round. */
   #dials = DIALS;
   readonly #undialled: TcpFlow[] = [];
-  /** Flows that owe an ACK at the end of the turn, used up to `#putOffCount`. */
-  readonly #putOff: TcpFlow[] = [];
-  #putOffCount = 0;
+  readonly #putOff: PutOffAcks = new PutOffAcks((flow) => this.#settleAcks(flow));
   readonly #blocked: Set<TcpFlow> = new Set();
   readonly #timeWait: Set<TcpFlow> = new Set();
   readonly #isnSecret: number;
@@ -110,7 +107,7 @@ export class TcpEngine implements Transport, FlowOwner {
       connecting: new FairShares<Port>(limits.connecting),
       dial: (flow) => this.#dial(flow),
       touch: (flow) => this.#touch(flow),
-      putOffAck: (flow) => this.#putOffAck(flow),
+      putOffAck: (flow) => this.#putOff.add(flow),
       ready: (flow) => this.ready(flow),
       block: (flow) => this.#block(flow),
       enterTimeWait: (flow) => this.#enterTimeWait(flow),
@@ -383,26 +380,9 @@ export class TcpEngine implements Transport, FlowOwner {
     }
   }
 
-  #putOffAck(flow: TcpFlow): void {
-    if (flow.ackPutOff) return;
-    flow.ackPutOff = true;
-    this.#putOff[this.#putOffCount++] = flow;
-  }
-
-  /** The turn ends: what no data has acknowledged is acknowledged now. True when something was sent. */
-  endOfTurn(): boolean {
-    let sent = false;
-    for (let i = 0; i < this.#putOffCount; i++) {
-      const flow = this.#putOff[i]!;
-      flow.ackPutOff = false;
-      if (flow.removed || flow.lastAck === flow.rcvNxt) continue;
-      flow.promptAcks = PROMPT;
-      flow.acksDue = Math.max(flow.acksDue, 1);
-      this.#settleAcks(flow);
-      sent = true;
-    }
-    this.#putOffCount = 0;
-    return sent;
+  /** See Ending of the turn loop. */
+  endOfTurn(idle: boolean): number {
+    return this.#putOff.endOfTurn(idle);
   }
 
   /** A guest's port has room again. */

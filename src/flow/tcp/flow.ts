@@ -89,8 +89,9 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   acksDue = 0;
   /** The acknowledgment the guest was last sent. */
   lastAck = 0;
-  /** Waits for the end of the turn with an ACK that data may make needless. */
+  /** An ACK waits that data may make needless, and what had been acknowledged when a turn left it to the next (put-off-acks.ts). */
   ackPutOff = false;
+  ackKeptAt = 0;
   /** Segments that are still acknowledged at once, because putting it off has brought nothing. */
   promptAcks = 0;
 

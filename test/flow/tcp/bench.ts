@@ -187,7 +187,7 @@ export class Bench {
     this.arena.bytes.fill(0xa5, this.#receive, this.#receive + (1 << 17));
     this.#offset = 0;
     while (this.engine.pump());
-    if (!this.turnGoesOn) this.engine.endOfTurn();
+    if (!this.turnGoesOn) this.engine.endOfTurn(true);
   }
 
   /** Time passes; timers fire tick by tick, each followed by a round. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { KEPT, SENT } from '../../../src/runtime/turn-loop.ts';
 import { ACK, Bench, FIN, PSH, SYN } from './bench.ts';
 
 /** An established connection whose rounds are all of one turn, until `endTurn`. */
@@ -13,8 +14,8 @@ function established(): Bench {
   return bench;
 }
 
-function endTurn(bench: Bench): void {
-  bench.engine.endOfTurn();
+function endTurn(bench: Bench, idle = true): void {
+  bench.engine.endOfTurn(idle);
 }
 
 test('the answer to a question carries its acknowledgment', () => {
@@ -40,6 +41,22 @@ test('what nothing answers is acknowledged when the turn ends, and the segments 
   }
   bench.guest({ data: 'x' });
   bench.silence();
+});
+
+test('a turn whose time is over leaves an ACK to the next one, and no further', () => {
+  const bench = established();
+  bench.guest({ data: 'question' });
+  assert.equal(bench.engine.endOfTurn(false), KEPT);
+  bench.silence();
+  bench.stream.put('answer');
+  bench.round();
+  bench.expect({ ack: bench.seq, data: 'answer' });
+  bench.guest({ data: 'another' });
+  bench.silence();
+  endTurn(bench, false);
+  bench.silence();
+  assert.equal(bench.engine.endOfTurn(false), SENT);
+  bench.expect({ flags: ACK, ack: bench.seq });
 });
 
 test('a full-sized segment is acknowledged in its round, and so are small ones that add up to one', () => {
