@@ -57,6 +57,26 @@ test('now stands still within a turn', async () => {
   assert.deepEqual(seen, [7, 7]);
 });
 
+test('events that come now and then cost little, although a turn waits for more of them without sleeping', async () => {
+  const fd = fixture.counter(0);
+  let heard = 0;
+  fixture.loop.watch(fd, EPOLLIN, {
+    ready: () => {
+      read(fd, fixture.scratch, 8);
+      heard++;
+    },
+  });
+  await pause(20);
+  const before = process.cpuUsage();
+  for (let i = 0; i < 200; i++) {
+    fixture.raise(fd);
+    await pause(5);
+  }
+  const { user, system } = process.cpuUsage(before);
+  assert.equal(heard, 200);
+  assert.ok(user + system < 150_000, `${(user + system) / 1000} ms for a second of 200 events`);
+});
+
 test('a descriptor that is always readable does not keep Node from its own callbacks', async () => {
   const fd = fixture.counter(1);
   let heard = 0;
