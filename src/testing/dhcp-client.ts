@@ -2,7 +2,7 @@
 import { formatIpv4 } from '../packet/address.ts';
 import { i32, setU32, u16 } from '../packet/bytes.ts';
 import * as dhcp from '../packet/dhcpv4.ts';
-import type { SoftGuest } from './soft-guest.ts';
+import type { Datagrams } from './datagrams.ts';
 
 const CLIENT = 68;
 const SERVER = 67;
@@ -23,7 +23,7 @@ export interface Lease {
 }
 
 /** Rejects when no server answers. */
-export async function requestLease(guest: SoftGuest): Promise<Lease> {
+export async function requestLease(guest: Datagrams): Promise<Lease> {
   const xid = (Math.floor(guest.scheduler.now() * 1000) ^ guest.mac.lo) >>> 0;
   const offer = await exchange(guest, xid, dhcp.OFFER, message(guest, xid, dhcp.DISCOVER, []));
   const chosen: [number, Uint8Array][] = [
@@ -46,7 +46,7 @@ export async function requestLease(guest: SoftGuest): Promise<Lease> {
   };
 }
 
-function message(guest: SoftGuest, xid: number, type: number, options: [number, Uint8Array][]): Uint8Array {
+function message(guest: Datagrams, xid: number, type: number, options: [number, Uint8Array][]): Uint8Array {
   const hardwareAddress = new Uint8Array(16);
   hardwareAddress[0] = guest.mac.hi >>> 8;
   hardwareAddress[1] = guest.mac.hi;
@@ -66,7 +66,7 @@ function message(guest: SoftGuest, xid: number, type: number, options: [number, 
   });
 }
 
-function exchange(guest: SoftGuest, xid: number, wanted: number, request: Uint8Array): Promise<dhcp.DhcpMessage> {
+function exchange(guest: Datagrams, xid: number, wanted: number, request: Uint8Array): Promise<dhcp.DhcpMessage> {
   return new Promise((resolve, reject) => {
     let tries = 0;
     let cancel = (): void => {};

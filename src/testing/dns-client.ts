@@ -1,13 +1,13 @@
 /** The soft guest's resolver: one question, one answer, tried a few times. */
 import { decode, encode } from 'dns-packet';
-import type { SoftGuest } from './soft-guest.ts';
+import type { Datagrams } from './datagrams.ts';
 
 const PORT = 53;
 const TRIES = 3;
 const INTERVAL = 1000;
 
 /** IPv4 addresses of `name`; empty when it has none or does not exist. Rejects when the resolver does not answer. */
-export function resolve4(guest: SoftGuest, name: string): Promise<string[]> {
+export function resolve4(guest: Datagrams, name: string): Promise<string[]> {
   const port = guest.ephemeralPort();
   const query = encode({ type: 'query', id: port, flags: 0x100, questions: [{ type: 'A', name }] });
   return new Promise((resolve, reject) => {

@@ -14,6 +14,7 @@ import { type Mac, parseMac } from '../packet/mac.ts';
 import * as tcp from '../packet/tcp.ts';
 import { TcpOptions } from '../packet/tcp-options.ts';
 import * as udp from '../packet/udp.ts';
+import type { Datagram, Datagrams } from './datagrams.ts';
 import { type Lease, requestLease } from './dhcp-client.ts';
 import { resolve4 } from './dns-client.ts';
 import { dataOffset, type SegmentOutput, SoftSocket } from './soft-tcp.ts';
@@ -32,14 +33,7 @@ export interface SoftGuestOptions {
   readonly mtu?: number;
 }
 
-export interface Datagram {
-  /** Dotted IPv4. */
-  readonly from: string;
-  readonly port: number;
-  readonly payload: Buffer;
-}
-
-export class SoftGuest {
+export class SoftGuest implements Datagrams {
   readonly mac: Mac;
   readonly scheduler: Scheduler;
   /** What was wrong with received frames. */
