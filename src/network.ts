@@ -136,6 +136,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     gateway.onDetached(() => this.#tcp.detached());
     gateway.onDetached(() => this.#udp.detached());
     gateway.onDetached((port) => this.#echo.detached(port));
+    gateway.onReport((report) => this.#tcp.report(report));
     gateway.onReport((report) => this.#udp.report(report));
     const now = (): number => timers.now;
     this.#leases = new LeasePool({

@@ -51,6 +51,8 @@ export class TcpCounters {
   outOfOrder = 0;
   duplicates = 0;
   challengeAcks = 0;
+  /** Times a guest's report has made segments smaller. */
+  pathMtu = 0;
   zeroWindowProbes = 0;
   keepAliveProbes = 0;
   timedOut = 0;

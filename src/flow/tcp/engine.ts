@@ -5,11 +5,13 @@
  *
  * The role files do the work (README of this folder); here is who is looked at when, and who is taken out.
  */
+import { MAPPED } from '../../packet/address.ts';
 import type { Sum } from '../../packet/checksum.ts';
 import * as tcp from '../../packet/tcp.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
 import type { TimerWheel } from '../../runtime/timer-wheel.ts';
+import type { IcmpReport } from '../../gateway/icmp-input.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { InboundPacket, Transport } from '../../gateway/packet.ts';
 import { type HostNetwork, Spans, type StreamEndpoint } from '../../host/endpoint.ts';
@@ -23,6 +25,7 @@ import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
 import { refuse, sendAck, sendSyn } from './output.ts';
+import { isAboutSize, takePathMtu } from './path-mtu.ts';
 import { PutOffAcks } from './put-off-acks.ts';
 import { acceptable, drainBuffer, flushToHost, releaseBuffer, takeData } from './receive.ts';
 import { Segment } from './segment.ts';
@@ -393,6 +396,14 @@ export class TcpEngine implements Transport, FlowOwner {
       this.#blocked.delete(flow);
       this.ready(flow);
     }
+  }
+
+  /** A guest's ICMP error about a segment it, or somebody behind it, got. */
+  report(report: IcmpReport): void {
+    if (!isAboutSize(report)) return;
+    const { destination, destinationPort, source, sourcePort } = report;
+    const flow = this.#ctx.table.find(0, 0, MAPPED, destination, destinationPort, 0, 0, MAPPED, source, sourcePort);
+    if (flow !== null) takePathMtu(this.#ctx, flow, report.mtu);
   }
 
   /** A guest's port is gone, and its neighbours with it: nobody will read what its flows bring. */

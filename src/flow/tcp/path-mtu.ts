@@ -1,0 +1,30 @@
+/** A guest reports that segments are too large for the way behind it (RFC 1191): send smaller ones. */
+import * as icmp from '../../packet/icmpv4.ts';
+import * as ipv4 from '../../packet/ipv4.ts';
+import { HEADER } from '../../packet/tcp.ts';
+import type { IcmpReport } from '../../gateway/icmp-input.ts';
+import type { TcpContext } from './context.ts';
+import { State, type TcpFlow } from './flow.ts';
+
+/** Payload that is never gone below: headers included 552 bytes, as Linux has it (min_pmtu in route's sysctls). */
+const SMALLEST = 512;
+
+/** Whether the report is about the size of a TCP segment. */
+export function isAboutSize(report: IcmpReport): boolean {
+  return report.protocol === ipv4.PROTOCOL_TCP && report.type === icmp.UNREACHABLE && report.code === icmp.CODE_FRAGMENTATION_NEEDED;
+}
+
+/** Takes over the MTU when it lowers ours and something is in flight that it can be about (RFC 5927 §7.2), and sends that again. */
+export function takePathMtu(ctx: TcpContext, flow: TcpFlow, mtu: number): void {
+  if (flow.state < State.ESTABLISHED || flow.flight === 0) return;
+  const mss = Math.max(mtu - ipv4.HEADER - HEADER, SMALLEST);
+  if (mss >= flow.mss) return;
+  ctx.counters.pathMtu++;
+  flow.mss = mss;
+  // Lost for their size, which says nothing of congestion: the windows stay (RFC 1191 §6.4).
+  flow.recovering = false;
+  flow.scoreboard.clear();
+  flow.rtt.timing = false;
+  flow.sndNxt = flow.sndUna;
+  ctx.ready(flow);
+}

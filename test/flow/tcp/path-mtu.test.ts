@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseIpv4 } from '../../../src/packet/address.ts';
+import { Bench } from './bench.ts';
+
+function report(bench: Bench, mtu: number, changes: object = {}): void {
+  const [source, destination] = [parseIpv4('192.168.127.254')!, parseIpv4('192.168.127.2')!];
+  bench.engine.report({ type: 3, code: 4, mtu, protocol: 6, source, destination, sourcePort: 80, destinationPort: 40_000, ...changes });
+  bench.round();
+}
+
+function lengths(bench: Bench): number[] {
+  return bench.drain().map(({ data }) => data.length);
+}
+
+test('what was too large is sent again in smaller segments at once, and so is what follows', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  stream.put(Buffer.alloc(2920, 'x'));
+  bench.round();
+  assert.deepEqual(lengths(bench), [1460, 1460]);
+  report(bench, 1000);
+  assert.deepEqual(lengths(bench), [960, 960, 960, 40]);
+  assert.equal(bench.counters.pathMtu, 1);
+  assert.equal(bench.counters.timeouts, 0);
+});
+
+test('a report changes nothing that is not about a segment in flight of this connection, or larger than what is sent', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  report(bench, 1000);
+  stream.put(Buffer.alloc(1460));
+  bench.round();
+  bench.drain();
+  for (const changes of [{ code: 3 }, { type: 11 }, { protocol: 17 }, { sourcePort: 81 }, { destinationPort: 1 }, { mtu: 1500 }]) {
+    report(bench, 1000, changes);
+  }
+  assert.deepEqual(lengths(bench), []);
+  assert.equal(bench.counters.pathMtu, 0);
+});
+
+test('a report of nearly nothing does not make segments of nearly nothing', () => {
+  for (const mtu of [0, 68, 41, 65_535]) {
+    const bench = new Bench();
+    bench.connected().put(Buffer.alloc(1024));
+    bench.round();
+    bench.drain();
+    report(bench, mtu);
+    assert.deepEqual(lengths(bench), mtu === 65_535 ? [] : [512, 512]);
+  }
+});
