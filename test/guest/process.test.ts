@@ -179,6 +179,48 @@ test('survives frames of every length, garbage, truncated headers and half a fra
   assert.equal(await gvproxy.process.ended, 0, gvproxy.process.output);
 });
 
+test('a VM that stops reading delays no other, and gets its data when it reads on', async () => {
+  const block = Buffer.alloc(1 << 16, 'x');
+  const endless = createServer((socket) => {
+    socket.on('error', () => {});
+    const more = (): void => {
+      while (!socket.destroyed && socket.write(block));
+    };
+    socket.on('drain', more);
+    more();
+  });
+  endless.listen(0, '127.0.0.1').unref();
+  await once(endless, 'listening');
+  const { port } = endless.address() as AddressInfo;
+  const gvproxy = await Gvproxy.start();
+  const [stalled, other] = [await attach(gvproxy), await attach(gvproxy)];
+  const [first, second] = [plug(stalled), plug(other, '5a:94:ef:e4:0c:ef')];
+  await first.dhcp();
+  await second.dhcp();
+  let got = 0;
+  const downloads = [await first.connect('192.168.127.254', port), await first.connect('192.168.127.254', port)];
+  for (const download of downloads) download.on('data', (chunk: Buffer) => (got += chunk.length)).on('error', () => {});
+  await until(() => got > 1 << 20, 'the download to run');
+  stalled.pause();
+  await delay(300);
+  const times: number[] = [];
+  for (let i = 0; i < 20; i++) times.push(await second.ping('192.168.127.1'));
+  const median = times.toSorted((a, b) => a - b)[10]!;
+  assert.ok(median < 20, `median ping ${median} ms beside a VM that doesn't read`);
+  let received = 0;
+  const download = await second.connect('192.168.127.254', port);
+  download.on('data', (chunk: Buffer) => (received += chunk.length)).on('error', () => {});
+  await until(() => received > 8 << 20, 'the other VM to get 8 MB');
+  assert.ok(usage(gvproxy.process.child.pid!).memory < 120, `${usage(gvproxy.process.child.pid!).memory} MB`);
+  const before = got;
+  stalled.resume();
+  await until(() => got > before + (8 << 20), 'the stalled VM to go on');
+  stalled.destroy();
+  other.destroy();
+  assert.equal(await gvproxy.process.ended, 0, gvproxy.process.output);
+  endless.close();
+});
+
 /** Opens `count` connections to the host's `port` by hand and sends one byte out of order in each. */
 async function sendBytesOutOfOrder(socket: Socket, port: number, count: number): Promise<void> {
   const segment = (guestPort: number, seq: number, ack: number, flags: number, data: number): void => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as immediate, setTimeout as pause } from 'node:timers/promises';
 import { ManualClock } from '../../src/runtime/clock.ts';
 import { Timer } from '../../src/runtime/timer-wheel.ts';
-import { TurnLoop } from '../../src/runtime/turn-loop.ts';
+import { DONE, KEPT, SENT, TurnLoop } from '../../src/runtime/turn-loop.ts';
 import { EPOLLIN } from '../../src/system/constants.ts';
 import { read, write } from '../../src/system/syscalls.ts';
 import { LoopFixture, until } from './loop-fixture.ts';
@@ -55,6 +55,42 @@ test('now stands still within a turn', async () => {
   await until(() => seen.length === 2);
   manual.close();
   assert.deepEqual(seen, [7, 7]);
+});
+
+test('what is put off is asked for when nothing has come for a while, and told so', async () => {
+  const fd = fixture.counter(0);
+  const endings: boolean[] = [];
+  fixture.loop.watch(fd, EPOLLIN, { ready: () => read(fd, fixture.scratch, 8) });
+  fixture.loop.atTurnEnd((idle) => {
+    endings.push(idle);
+    return DONE;
+  });
+  fixture.raise(fd);
+  await until(() => endings.length > 0);
+  assert.equal(endings.at(-1), true);
+});
+
+test('a turn that ends because its time is over says so, and what is kept is asked for again without an event', async () => {
+  let busy = true;
+  let runs = 0;
+  const endings: boolean[] = [];
+  fixture.loop.phase(() => {
+    runs++;
+    return busy;
+  });
+  fixture.loop.atTurnEnd((idle) => {
+    endings.push(idle);
+    busy = false;
+    return endings.length < 3 ? KEPT : SENT;
+  });
+  fixture.loop.wake();
+  await until(() => endings.length === 3);
+  await pause(20);
+  assert.equal(endings[0], false);
+  assert.deepEqual(endings.slice(1), [true, true], 'nothing is kept any more, so no turn follows');
+  const before = runs;
+  await pause(20);
+  assert.equal(runs, before);
 });
 
 test('events that come now and then cost little, although a turn waits for more of them without sleeping', async () => {
