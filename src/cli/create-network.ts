@@ -1,6 +1,6 @@
 /** Makes the network that the flags ask for; what goes wrong names the flag to blame. */
 import { readFileSync } from 'node:fs';
-import { commandLineNetwork } from '../config/defaults.ts';
+import { commandLineNetwork, MTU_MAXIMUM, MTU_MINIMUM } from '../config/defaults.ts';
 import { type AddressPlan, ConfigError } from '../config/subnet.ts';
 import { VirtualNetwork } from '../network.ts';
 import type { NetworkOptions } from '../network-options.ts';
@@ -15,7 +15,8 @@ export async function createNetwork(addresses: AddressPlan, values: GvproxyValue
     options = networkOptions(addresses, values, log);
   } catch (error) {
     // The addresses have been checked: the MTU is all that is left to refuse.
-    if (error instanceof ConfigError) throw new Error(`${error.message}: ${values.mtu} (flag -mtu takes 68 to 65535)`, { cause: error });
+    if (error instanceof ConfigError)
+      throw new Error(`${error.message}: ${values.mtu} (flag -mtu takes ${MTU_MINIMUM} to ${MTU_MAXIMUM})`, { cause: error });
     throw error;
   }
   try {

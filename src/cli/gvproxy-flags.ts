@@ -1,6 +1,6 @@
 /** gvproxy's flags (contract §2.2). Those marked with `later` are refused until their part is built. */
 import type { FlagDefinition, FlagValues } from './go-flags.ts';
-import { DEFAULT_SSH_PORT, DEFAULT_SUBNET } from '../config/defaults.ts';
+import { DEFAULT_MTU, DEFAULT_SSH_PORT, DEFAULT_SUBNET, MTU_MAXIMUM, MTU_MINIMUM } from '../config/defaults.ts';
 
 /** Ends the usage of a flag that is refused. At the end, where it disturbs no program that reads the usage. */
 const LATER = ' (not in this version)';
@@ -15,7 +15,7 @@ export const GVPROXY_FLAGS = {
   services: { kind: 'string', usage: later('Exposes the same HTTP API as the -listen flag, without the /connect endpoint') },
   debug: { kind: 'bool', usage: 'Print debug info' },
   pcap: { kind: 'string', usage: 'Capture network traffic to a pcapng file' },
-  mtu: { kind: 'int', usage: 'Set the MTU, from 68 to 65535, default is 1500' },
+  mtu: { kind: 'int', usage: `Set the MTU, from ${MTU_MINIMUM} to ${MTU_MAXIMUM}, default is ${DEFAULT_MTU}` },
   'ssh-port': {
     kind: 'int',
     usage: 'Port to access the guest virtual machine. Must be between 1024 and 65535, or -1 for none',

@@ -1,5 +1,6 @@
 /** What a command line must satisfy before anything starts, with gvproxy's messages. */
 import { existsSync } from 'node:fs';
+import { isSshPort } from '../config/defaults.ts';
 import { type AddressPlan, ConfigError, planAddresses } from '../config/subnet.ts';
 import { adviceForExisting } from './existing-path.ts';
 import { type GvproxyValues, LATER_FLAGS } from './gvproxy-flags.ts';
@@ -16,7 +17,7 @@ export function validate(values: GvproxyValues, program: string): AddressPlan {
   const addresses = planAddresses(values.subnet, values.gatewayIP, values.deviceIP, values.hostIP);
   validateQemu(values['listen-qemu']);
   const sshPort = values['ssh-port'];
-  if (sshPort !== -1 && (sshPort < 1024 || sshPort > 65_535)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
+  if (sshPort !== -1 && !isSshPort(sshPort)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
   return addresses;
 }
 

@@ -46,7 +46,7 @@ export function isMtu(value: number): boolean {
 }
 
 /** Contract §2.3 row 11. */
-function isSshPort(value: number): boolean {
+export function isSshPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1024 && value <= 65_535;
 }
 

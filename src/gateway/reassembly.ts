@@ -6,6 +6,7 @@
  * of the same VM, and the VM that holds the most datagrams loses its oldest first: none can spoil or crowd out another's.
  */
 import type { Arena } from '../runtime/arena.ts';
+import { FairShares } from '../runtime/fair-shares.ts';
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Port } from '../link/port.ts';
 import * as ipv4 from '../packet/ipv4.ts';
@@ -68,8 +69,7 @@ export class Reassembly {
   readonly #timers: TimerWheel;
   /** Oldest first. */
   readonly #datagrams: Set<Datagram> = new Set();
-  /** How many of them each port has. */
-  readonly #held: Map<Port, number> = new Map();
+  readonly #shares: FairShares<Port> = new FairShares(REASSEMBLY_LIMIT);
   /** The region of the packet handed on last; -1 for none. */
   #handedOn = -1;
 
@@ -133,7 +133,7 @@ export class Reassembly {
   #create(packet: InboundPacket): Datagram | null {
     if (this.#datagrams.size >= REASSEMBLY_LIMIT) {
       this.counters.evicted++;
-      this.#discard(this.#victim());
+      this.#discard(this.#oldestOf(this.#shares.donor(packet.port)));
     }
     const at = this.#arena.allocate(REGION);
     if (at < 0) {
@@ -145,21 +145,13 @@ export class Reassembly {
       this.#discard(late);
     });
     this.#datagrams.add(datagram);
-    this.#held.set(packet.port, (this.#held.get(packet.port) ?? 0) + 1);
+    this.#shares.claim(packet.port);
     this.#timers.arm(datagram.timer, TIMEOUT);
     return datagram;
   }
 
-  /** The oldest of the port that has the most. */
-  #victim(): Datagram {
-    let greedy: Port | null = null;
-    let most = 0;
-    for (const [port, count] of this.#held) {
-      if (count <= most) continue;
-      greedy = port;
-      most = count;
-    }
-    for (const datagram of this.#datagrams) if (datagram.port === greedy) return datagram;
+  #oldestOf(port: Port): Datagram {
+    for (const datagram of this.#datagrams) if (datagram.port === port) return datagram;
     throw new Error('no datagram is being put together');
   }
 
@@ -219,9 +211,7 @@ export class Reassembly {
   #forget(datagram: Datagram): void {
     this.#timers.cancel(datagram.timer);
     this.#datagrams.delete(datagram);
-    const left = this.#held.get(datagram.port)! - 1;
-    if (left > 0) this.#held.set(datagram.port, left);
-    else this.#held.delete(datagram.port);
+    this.#shares.give(datagram.port);
   }
 
   /** The port's VM is gone. */

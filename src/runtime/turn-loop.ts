@@ -218,7 +218,7 @@ export class TurnLoop {
     let more = false;
     try {
       more = this.#rounds();
-      if (!this.#closed && this.#runEndings()) more = this.#runAll(this.#phases) || more;
+      if (!this.#closed && this.#runEndings()) more = this.#runAll(this.#phases) || this.#woken || more;
     } catch (error) {
       this.#keep(error);
     }
@@ -249,7 +249,6 @@ export class TurnLoop {
       this.#stage = EVENTS;
       const count = timeout > 0 ? this.#await(timeout) : epollWait(this.#epoll, this.#eventsAddress, EVENT_LIMIT, 0);
       if (count < 0 && count !== -EINTR) check(count, 'epoll_wait');
-      this.#idle = count <= 0;
       const now = this.clock.now();
       this.#advance(now);
       if (count > 0) this.#dispatch(count);
@@ -258,6 +257,7 @@ export class TurnLoop {
       const more = this.#runAll(this.#phases) || this.#woken;
       if (this.#closed) return false;
       if (this.#fault !== null) return more;
+      this.#idle = count <= 0 && !more;
       const left = started + BUDGET - now;
       if (more) {
         if (left <= 0) return true;

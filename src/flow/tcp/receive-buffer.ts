@@ -22,7 +22,7 @@ const NUMBERS = 2 ** (32 - PAGE_BITS);
 export class ReceiveBuffer {
   readonly outOfOrder: SequenceRanges = new SequenceRanges();
   readonly #arena: Arena;
-  /** Whose share it is, also after the guest has moved to another port. */
+  /** The VM whose share it is. */
   readonly #owner: Port;
   /** Arena offset of page number n at n modulo the length; 0 for none. */
   readonly #pages: Int32Array;
@@ -40,11 +40,9 @@ export class ReceiveBuffer {
   }
 
   /**
-   * A buffer for bytes of the `window` behind `hostNxt`, `sequence` the first of them. Null when `owner` is gone or gets
-   * no more memory.
+   * A buffer for bytes of the `window` behind `hostNxt`, `sequence` the first of them. Null when `owner` gets no more memory.
    */
-  static create(arena: Arena, owner: Port | null, window: number, hostNxt: number, sequence: number): ReceiveBuffer | null {
-    if (owner === null) return null;
+  static create(arena: Arena, owner: Port, window: number, hostNxt: number, sequence: number): ReceiveBuffer | null {
     // Before anything else is made: this is asked for each segment that comes while there is no memory.
     const page = arena.lend(owner, PAGE);
     if (page < 0) return null;

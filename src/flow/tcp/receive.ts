@@ -46,7 +46,7 @@ export function takeData(ctx: TcpContext, flow: TcpFlow, segment: Segment): void
 
 /**
  * RFC 5681 §4.2, RFC 9293 §3.8.6.3: a full-sized segment is acknowledged in this round. Less may be a question whose answer
- * carries the ACK: it waits for the end of the turn, a millisecond or two.
+ * carries the ACK: it waits for the end of the turn or of the next, some milliseconds where 500 are allowed.
  */
 function acknowledgeData(ctx: TcpContext, flow: TcpFlow): void {
   const waiting = (flow.rcvNxt - flow.lastAck) | 0;
@@ -102,7 +102,7 @@ function takeOutOfOrder(ctx: TcpContext, flow: TcpFlow, segment: Segment): void 
 
 /** Copies to the flow's receive buffer. Returns how many bytes found room; the rest counts as lost, the guest sends it again. */
 function keep(ctx: TcpContext, flow: TcpFlow, sequence: number, at: number, length: number): number {
-  flow.received ??= ReceiveBuffer.create(ctx.arena, flow.neighbour.port, flow.rcvLimit, flow.hostNxt, sequence);
+  flow.received ??= ReceiveBuffer.create(ctx.arena, flow.vm, flow.rcvLimit, flow.hostNxt, sequence);
   const taken = flow.received === null ? 0 : flow.received.store(sequence, at, length);
   if (taken < length) ctx.counters.dropNoBuffer++;
   return taken;

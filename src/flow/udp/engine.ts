@@ -98,7 +98,6 @@ export class UdpEngine implements Transport, UdpFlowOwner {
   readonly #options: UdpOptions;
   readonly #wake: () => void;
   readonly #table: FlowTable<UdpFlow>;
-  readonly #maxFlows: number;
   readonly #chain: BatchChain = new BatchChain(CHAIN_LIMIT);
   readonly #spans: Spans = new Spans();
   readonly #touched: UdpFlow[] = [];
@@ -117,8 +116,7 @@ export class UdpEngine implements Transport, UdpFlowOwner {
   constructor(options: UdpOptions, wake: () => void) {
     this.#options = options;
     this.#wake = wake;
-    this.#maxFlows = options.maxFlows ?? DEFAULT_UDP_FLOWS;
-    this.#table = new FlowTable(this.#maxFlows, options.random);
+    this.#table = new FlowTable(options.maxFlows ?? DEFAULT_UDP_FLOWS, options.random);
     this.services = new UdpServices(options.arena, options.sum, options.gateway);
     this.#receive = options.arena.allocate(SLOTS * SLOT_SIZE);
     this.#delivery = new Delivery(options.arena, options.sum, options.gateway);

@@ -5,32 +5,29 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Vm } from '../../flow/listener.ts';
+import { FairShares } from '../../runtime/fair-shares.ts';
 
 export class Connections {
-  readonly #limit: number;
+  readonly #shares: FairShares<Vm>;
   /** Of each VM in the order of use, the one that asked longest ago first. */
   readonly #vms: Map<Vm, Set<Duplex>> = new Map();
-  #total = 0;
 
   constructor(limit: number) {
-    this.#limit = limit;
+    this.#shares = new FairShares(limit);
   }
 
   /** Adds a connection. Returns the one that must go for it. */
   add(connection: Duplex, vm: Vm): Duplex | undefined {
+    const victim = this.#shares.total < this.#shares.limit ? undefined : this.#giveUp(this.#shares.donor(vm));
+    this.#shares.claim(vm);
     const own = this.#vms.get(vm) ?? new Set();
     this.#vms.set(vm, own.add(connection));
-    this.#total++;
-    if (this.#total <= this.#limit) return undefined;
-    let greediest = vm;
-    let most = own;
-    for (const [other, connections] of this.#vms) {
-      if (connections.size <= most.size) continue;
-      greediest = other;
-      most = connections;
-    }
-    const [victim] = most;
-    if (victim !== undefined) this.delete(victim, greediest);
+    return victim;
+  }
+
+  #giveUp(vm: Vm): Duplex | undefined {
+    const [victim] = this.#vms.get(vm) ?? [];
+    if (victim !== undefined) this.delete(victim, vm);
     return victim;
   }
 
@@ -44,7 +41,7 @@ export class Connections {
   delete(connection: Duplex, vm: Vm): void {
     const connections = this.#vms.get(vm);
     if (connections?.delete(connection) !== true) return;
-    this.#total--;
+    this.#shares.give(vm);
     if (connections.size === 0) this.#vms.delete(vm);
   }
 }
