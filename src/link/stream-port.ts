@@ -100,6 +100,7 @@ export class StreamPort implements Port, Watcher {
     const got = read(this.#fd, this.#base + at, this.#deframer.room);
     if (got === -EAGAIN || got === -EINTR) return;
     if (got <= 0) return this.close(`cannot read size from socket: ${got === 0 ? 'EOF' : errnoText(-got)}`);
+    this.#loop.received(got);
     const good = this.#deframer.consume(got, this.#deliver);
     this.#receiver.endOfBatch();
     if (!good) this.close(`invalid packet size: ${this.#deframer.invalid} is negative or exceeds maximum 131072`);

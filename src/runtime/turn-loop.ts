@@ -9,6 +9,8 @@
  * millisecond: going to sleep and being woken costs more than most answers take. An idle network costs nothing. Node's own
  * callbacks wait for one turn at most.
  *
+ * While a VM streams, the opposite pays: the loop sleeps through what arrives next, and finds it gathered (gathering.ts).
+ *
  * A watcher, timer or phase that throws is a fault of ours: the round goes on without it, since the events of an edge-triggered
  * descriptor come once, and the first error leaves the turn when the round is over.
  */
@@ -16,10 +18,11 @@ import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../system/constants
 import { EBADF, EINTR } from '../system/errno.ts';
 import { check } from '../system/error.ts';
 import { EPOLL_EVENT } from '../system/layout.ts';
-import { addressOf, close, epollCreate, epollCtl, epollWait, load, type PollHandle, pollReadable } from '../system/syscalls.ts';
+import { addressOf, close, epollCreate, epollCtl, epollWait, load, type PollHandle, pollReadable, usleep } from '../system/syscalls.ts';
 import type { Arena } from './arena.ts';
 import { availableParallelism } from 'node:os';
 import type { Clock } from './clock.ts';
+import { Gathering } from './gathering.ts';
 import { type BetweenTurns, TimerWheel } from './timer-wheel.ts';
 import { WallClock } from './wall-clock.ts';
 
@@ -60,6 +63,8 @@ export interface TurnLoopOptions {
   readonly clock?: Clock;
   /** False: go back to Node as soon as nothing is ready. */
   readonly linger?: boolean;
+  /** Sleeps for so many microseconds, or some more. */
+  readonly sleep?: (microseconds: number) => void;
 }
 
 export class TurnLoop {
@@ -71,6 +76,8 @@ export class TurnLoop {
   readonly #scratchAddress: number;
   readonly #epoll: number;
   readonly #linger: boolean;
+  readonly #sleep: (microseconds: number) => void;
+  readonly #gathering: Gathering = new Gathering();
   readonly #bytes: DataView;
   /** By token; null where free. `#generations` tells a descriptor's events from those of one closed in the same round. */
   readonly #watchers: (Watcher | null)[] = [];
@@ -106,6 +113,7 @@ export class TurnLoop {
     this.#betweenTurns = { clock: this.clock, armed: () => this.runSoon() };
     this.timers.between = this.#betweenTurns;
     this.#linger = options.linger ?? true;
+    this.#sleep = options.sleep ?? usleep;
     this.#bytes = new DataView(arena.memory.buffer);
     const base = addressOf(arena.memory.buffer);
     this.#eventsAt = arena.allocate(EVENT_LIMIT * EPOLL_EVENT.size);
@@ -184,6 +192,11 @@ export class TurnLoop {
     });
   }
 
+  /** A link has read `bytes` bytes of its VM in this round. */
+  received(bytes: number): void {
+    this.#gathering.received(bytes);
+  }
+
   /** Work was handed to Node within this turn (a stream, a resolver): the turn does not linger, so that Node gets to it at once. */
   handedToNode(): void {
     this.#nodeHasWork = true;
@@ -247,6 +260,8 @@ export class TurnLoop {
     this.#nodeHasWork = false;
     for (;;) {
       this.#stage = EVENTS;
+      const pause = this.#gathering.nextRound(timeout > 0);
+      if (pause > 0) this.#sleep(pause);
       const count = timeout > 0 ? this.#await(timeout) : epollWait(this.#epoll, this.#eventsAddress, EVENT_LIMIT, 0);
       if (count < 0 && count !== -EINTR) check(count, 'epoll_wait');
       const now = this.clock.now();
@@ -272,6 +287,7 @@ export class TurnLoop {
 
   /** As epoll_wait, `timeout` in milliseconds. */
   #await(timeout: number): number {
+    if (this.#gathering.streaming) return epollWait(this.#epoll, this.#eventsAddress, EVENT_LIMIT, timeout);
     if (this.#spins === 0 && --this.#sleeps === 0) this.#spins = SPINS;
     for (let i = 0; i < this.#spins; i++) {
       const count = epollWait(this.#epoll, this.#eventsAddress, EVENT_LIMIT, 0);

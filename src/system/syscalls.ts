@@ -55,6 +55,7 @@ const c = {
   epollCreate: bind('int epoll_create1(int)'),
   epollCtl: bind('int epoll_ctl(int, int, int, int64_t)'),
   epollWait: bind('int epoll_wait(int, int64_t, int, int)'),
+  usleep: bind('int usleep(unsigned int)'),
 } as const;
 
 function result(value: number): number {
@@ -131,6 +132,11 @@ export function shutdown(fd: number, how: number): number {
 
 export function close(fd: number): number {
   return result(c.close(fd));
+}
+
+/** Sleeps for `microseconds`, below a million, and what the kernel adds to it (about 50 unless its timer slack was changed). */
+export function usleep(microseconds: number): number {
+  return result(c.usleep(microseconds));
 }
 
 export function epollCreate(flags: number): number {

@@ -229,3 +229,20 @@ test('an idle loop runs no turns', async () => {
   await pause(100);
   assert.equal(runs, 0);
 });
+
+test('sleeps through what a VM streams', async () => {
+  const sleeps: number[] = [];
+  let rounds = 0;
+  const streaming = new TurnLoop(fixture.arena, { sleep: (microseconds) => void sleeps.push(microseconds) });
+  const counter = fixture.counter(1);
+  streaming.watch(counter, EPOLLIN, {
+    ready: () => {
+      streaming.received(40_000);
+      if (++rounds === 8) read(counter, fixture.scratch, 8);
+    },
+  });
+  await until(() => rounds === 8);
+  streaming.close();
+  assert.equal(sleeps.length, 5, 'after the fourth round and those behind it');
+  assert.ok(sleeps.every((microseconds) => microseconds > 0 && microseconds < 1000));
+});

@@ -28,7 +28,7 @@ export interface TcpLimits {
   readonly connecting: number;
   /** Milliseconds a host connect may take. */
   readonly connectTimeout: number;
-  /** Bytes taken from a guest ahead of the host, per flow. */
+  /** Bytes taken from a guest ahead of the host, per flow, at most. */
   readonly receiveWindow: number;
   /** Flows kept in TIME-WAIT; the oldest go first. */
   readonly timeWait: number;

@@ -69,8 +69,9 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   hostNxt = 0;
   /** Right edge of the window last advertised: never moves left (RFC 9293 §3.8.6). */
   rcvEdge = 0;
-  /** Most bytes taken from the guest ahead of the host. */
+  /** Bytes taken from the guest ahead of the host, and what that may grow to (receive-window.ts). */
   rcvLimit = 0;
+  rcvMost = 0;
   rcvScale = 0;
   /** Sequence number of the guest's FIN, once seen; it counts when rcvNxt reaches it. */
   finAt = 0;

@@ -15,6 +15,7 @@ import { startCongestion } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { type FlowOwner, type RemoteAddress, State, TcpFlow } from './flow.ts';
 import { refuse, sendMss, sendReset, sendSyn } from './output.ts';
+import { startWindow } from './receive-window.ts';
 import type { Segment } from './segment.ts';
 import { armConnect, armRetransmission } from './timers.ts';
 
@@ -98,14 +99,13 @@ function takeSyn(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
   flow.rcvNxt = (segment.sequence + 1) | 0;
   flow.hostNxt = flow.rcvNxt;
   flow.rcvEdge = flow.rcvNxt;
-  flow.rcvLimit = ctx.limits.receiveWindow;
   flow.mss = sendMss(ctx, has ? options.mss : 0);
   flow.sack = has && options.sackPermitted;
   // RFC 7323 §2.2: scaling is on only when both sides have sent the option.
   const scaled = has && options.windowScale >= 0;
   flow.rcvScale = scaled ? WINDOW_SCALE : 0;
   flow.sndScale = scaled ? options.windowScale : 0;
-  if (!scaled) flow.rcvLimit = Math.min(flow.rcvLimit, 0xffff);
+  startWindow(flow, scaled ? ctx.limits.receiveWindow : Math.min(ctx.limits.receiveWindow, 0xffff));
   flow.sndWnd = segment.window;
   flow.maxSndWnd = segment.window;
   flow.sndWl1 = segment.sequence;
@@ -181,7 +181,7 @@ export function openFromHost(
   flow.state = State.SYN_SENT;
   flow.endpoint = endpoint;
   endpoint.handler = flow;
-  flow.rcvLimit = ctx.limits.receiveWindow;
+  startWindow(flow, ctx.limits.receiveWindow);
   flow.rcvScale = WINDOW_SCALE;
   ctx.table.add(flow);
   ctx.counters.openedFromHost++;

@@ -12,7 +12,8 @@ import { DEFAULT_MSS, writeSack, writeSynOptions } from '../../packet/tcp-option
 import type { InboundPacket } from '../../gateway/packet.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
-import { type Segment, windowField } from './segment.ts';
+import { advertise, receiveWindow } from './receive-window.ts';
+import type { Segment } from './segment.ts';
 
 /** Bytes in front of the payload of a segment without options. */
 export const HEADERS: number = ethernet.HEADER + ipv4.HEADER + tcp.HEADER;
@@ -27,24 +28,6 @@ export function localMss(ctx: TcpContext): number {
 /** RFC 6691: the peer's MSS option says nothing about options; ours on data segments are none. */
 export function sendMss(ctx: TcpContext, option: number): number {
   return Math.max(Math.min(option || DEFAULT_MSS, localMss(ctx)), 48);
-}
-
-/** Window to advertise: what the host side has not consumed counts against the limit; the right edge never moves left. */
-export function receiveWindow(flow: TcpFlow): number {
-  const room = flow.rcvLimit - ((flow.dataEnd - flow.hostNxt) | 0);
-  const promised = (flow.rcvEdge - flow.rcvNxt) | 0;
-  return Math.max(room, promised, 0);
-}
-
-/**
- * The window field of a non-SYN segment; remembers the edge that was promised. Scaling may make the window look up to one
- * unit smaller than promised; what was promised is still accepted (RFC 7323 §2.4).
- */
-export function advertise(flow: TcpFlow): number {
-  const field = windowField(receiveWindow(flow), flow.rcvScale);
-  const edge = (flow.rcvNxt + (field << flow.rcvScale)) | 0;
-  if (((edge - flow.rcvEdge) | 0) > 0) flow.rcvEdge = edge;
-  return field;
 }
 
 /**

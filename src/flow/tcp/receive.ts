@@ -15,8 +15,8 @@ import { Spans } from '../../host/endpoint.ts';
 import { guestFinished, hostFailed } from './close.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
-import { receiveWindow } from './output.ts';
 import { ReceiveBuffer } from './receive-buffer.ts';
+import { receiveWindow, tuneWindow } from './receive-window.ts';
 import type { Segment } from './segment.ts';
 
 /**
@@ -102,7 +102,7 @@ function takeOutOfOrder(ctx: TcpContext, flow: TcpFlow, segment: Segment): void 
 
 /** Copies to the flow's receive buffer. Returns how many bytes found room; the rest counts as lost, the guest sends it again. */
 function keep(ctx: TcpContext, flow: TcpFlow, sequence: number, at: number, length: number): number {
-  flow.received ??= ReceiveBuffer.create(ctx.arena, flow.vm, flow.rcvLimit, flow.hostNxt, sequence);
+  flow.received ??= ReceiveBuffer.create(ctx.arena, flow.vm, flow.rcvMost, flow.hostNxt, sequence);
   const taken = flow.received === null ? 0 : flow.received.store(sequence, at, length);
   if (taken < length) ctx.counters.dropNoBuffer++;
   return taken;
@@ -110,7 +110,10 @@ function keep(ctx: TcpContext, flow: TcpFlow, sequence: number, at: number, leng
 
 /** Hands on what this batch brought in order, before its memory is reused; then what was buffered; then the end. */
 export function flushToHost(ctx: TcpContext, flow: TcpFlow): void {
-  if (flow.chainHead >= 0 && !writeChain(ctx, flow)) return;
+  if (flow.chainHead >= 0) {
+    if (!writeChain(ctx, flow)) return;
+    tuneWindow(flow);
+  }
   if (flow.finSeen && !flow.finReceived && flow.rcvNxt === flow.finAt) guestFinished(flow);
   drainBuffer(ctx, flow);
 }

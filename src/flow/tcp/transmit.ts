@@ -12,7 +12,8 @@ import { hostFailed, finSending } from './close.ts';
 import { pipe } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
-import { advertise, emit, emitWithWindow, HEADERS } from './output.ts';
+import { emit, emitWithWindow, HEADERS } from './output.ts';
+import { advertise } from './receive-window.ts';
 
 /** Most payload bytes of one flow per pump, so that flows take turns. */
 const QUOTA = 256 * 1024;

@@ -82,11 +82,14 @@ export class Bench {
   turnGoesOn = false;
   readonly #packet: InboundPacket = new InboundPacket();
   readonly #receive: number;
+  /** Bytes of the largest batch. */
+  readonly #batch: number;
   /** Where the next segment goes: each has a place of its own until the batch ends. */
   #offset = 0;
 
-  constructor(options: { mtu?: number; limits?: Partial<TcpLimits> } = {}) {
-    this.#receive = this.arena.allocate(1 << 17);
+  constructor(options: { mtu?: number; limits?: Partial<TcpLimits>; batch?: number } = {}) {
+    this.#batch = options.batch ?? 1 << 17;
+    this.#receive = this.arena.allocate(this.#batch);
     this.neighbour.port = this.port;
     this.neighbour.macHi = 0x5a94;
     this.neighbour.macLo = 0xefe40cee | 0;
@@ -179,12 +182,13 @@ export class Bench {
     ipv4.write(this.arena.bytes, packet.header, ipv4.HEADER + length, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_TCP, GUEST, packet.destination3);
     this.engine.input(packet);
     this.#offset += length + 128;
+    assert.ok(this.#offset + ipv4.HEADER <= this.#batch, 'the batch is larger than the bench has room for');
   }
 
   /** Ends the batch and runs the pump until nothing is left to do. */
   round(): void {
     this.engine.endOfBatch();
-    this.arena.bytes.fill(0xa5, this.#receive, this.#receive + (1 << 17));
+    this.arena.bytes.fill(0xa5, this.#receive, this.#receive + this.#batch);
     this.#offset = 0;
     while (this.engine.pump());
     if (!this.turnGoesOn) this.engine.endOfTurn(true);

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Bench } from './bench.ts';
+
+const SCALE = 7;
+const KIB = 1024;
+const BATCH = 1 << 20;
+
+/** Sends `bytes` in one batch and returns the window that the guest is then told, in bytes; nothing for no ACK. */
+function send(bench: Bench, bytes: number): number | undefined {
+  for (let left = bytes; left > 0; left -= 1460) bench.input({ data: Buffer.alloc(Math.min(left, 1460)) });
+  bench.round();
+  const last = bench.drain().at(-1);
+  return last && last.window << SCALE;
+}
+
+/** Rounds up to what the window field can say. */
+function about(window: number | undefined, want: number): void {
+  assert.ok(window !== undefined && window <= want && window > want - 128, `${window} bytes, not ${want}`);
+}
+
+test('promises 128 KiB at first', () => {
+  const bench = new Bench({ batch: BATCH });
+  bench.connected({ scale: SCALE });
+  about(send(bench, 2000), 128 * KIB);
+});
+
+test('doubles the window each time the guest has nearly used it up, as far as its limit', () => {
+  const bench = new Bench({ batch: BATCH, limits: { receiveWindow: 400 * KIB } });
+  bench.connected({ scale: SCALE });
+  send(bench, 2000);
+  const windows = [100, 200, 320, 320].map((kib) => send(bench, kib * KIB));
+  [256, 400, 400, 400].forEach((kib, i) => about(windows[i], kib * KIB));
+});
+
+test('leaves the window as it is while the guest does not use it', () => {
+  const bench = new Bench({ batch: BATCH });
+  bench.connected({ scale: SCALE });
+  send(bench, 2000);
+  for (let i = 0; i < 50; i++) about(send(bench, 64 * KIB), 128 * KIB);
+});
+
+test('does not let a guest send more to a host that does not keep up', () => {
+  const bench = new Bench({ batch: BATCH });
+  const stream = bench.connected({ scale: SCALE });
+  send(bench, 2000);
+  stream.room = 30 * KIB;
+  about(send(bench, 100 * KIB), 128 * KIB - 70 * KIB);
+  stream.open(Infinity);
+  bench.round();
+  about(bench.drain().at(-1)!.window << SCALE, 128 * KIB);
+  assert.equal(stream.written.length, 2000 + 100 * KIB);
+});
+
+test('keeps what comes out of order while the window has grown beyond its first size', () => {
+  const bench = new Bench({ batch: BATCH, limits: { receiveWindow: 512 * KIB } });
+  const stream = bench.connected({ scale: SCALE });
+  send(bench, 2000);
+  send(bench, 100 * KIB);
+  send(bench, 200 * KIB);
+  send(bench, 2000);
+  const missing = bench.seq;
+  const want = Buffer.alloc(400 * KIB, 0);
+  for (let at = 0; at < want.length; at++) want[at] = at % 251;
+  const before = stream.written.length;
+  for (let at = 1000; at < want.length; at += 1000) bench.guest({ seq: (missing + at) | 0, data: want.subarray(at, at + 1000) });
+  assert.equal(stream.written.length, before);
+  bench.guest({ seq: missing, data: want.subarray(0, 1000) });
+  assert.deepEqual(stream.written.subarray(before), want);
+});
+
+test('stays within 64 KiB without window scaling', () => {
+  const bench = new Bench({ batch: BATCH });
+  bench.guest({ flags: 2, options: { scale: -1 } });
+  bench.expect({});
+  bench.guest({});
+  for (let i = 0; i < 5; i++) {
+    for (let sent = 0; sent < 62; sent++) bench.input({ data: Buffer.alloc(1000) });
+    bench.round();
+    assert.equal(bench.drain().at(-1)!.window, 65_535);
+  }
+});
