@@ -38,8 +38,9 @@ export class FlowTable<F extends FlowEntry> {
   #slots: Int32Array = new Int32Array(SMALLEST * 2);
   readonly #flows: F[] = [];
 
-  constructor(limit: number, random: Random) {
-    this.shares = new FairShares<Port>(limit);
+  /** At most `limit` flows, of which one VM may have `factor` times as many as are left. */
+  constructor(limit: number, random: Random, factor = 1) {
+    this.shares = new FairShares<Port>(limit, factor);
     this.#key0 = random.word();
     this.#key1 = random.word();
   }

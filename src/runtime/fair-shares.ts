@@ -1,8 +1,9 @@
 /**
- * Shares a limited amount among owners: nobody may hold more than is left for the others.
+ * Shares a limited amount among owners: nobody may hold more than is left for the others, or so many times as much.
  *
  * So an owner alone gets half, n that want all they can get end up with 1/(n+1) each, and whoever comes late finds something
- * as long as anything is left (the dynamic threshold of Choudhury and Hahne, 1998).
+ * as long as anything is left (the dynamic threshold of Choudhury and Hahne, 1998). With a `factor` of f it is f/(f+1) alone and
+ * f/(1+nf) for each of n: more for one that is alone, less for those that come late.
  */
 export class FairShares<Owner extends object> {
   readonly limit: number;
@@ -10,17 +11,21 @@ export class FairShares<Owner extends object> {
   total = 0;
   readonly #held: Map<Owner, number> = new Map();
 
-  constructor(limit: number) {
+  readonly #factor: number;
+
+  constructor(limit: number, factor = 1) {
     this.limit = limit;
+    this.#factor = factor;
   }
 
   held(owner: Owner): number {
     return this.#held.get(owner) ?? 0;
   }
 
-  /** Whether `owner` may take `amount`: it then holds no more than was left. */
+  /** Whether `owner` may take `amount`: it then holds no more than was left, times the factor. */
   allows(owner: Owner, amount = 1): boolean {
-    return this.held(owner) + amount <= this.limit - this.total;
+    const left = this.limit - this.total;
+    return amount <= left && this.held(owner) + amount <= left * this.#factor;
   }
 
   /** False when that is more than its share. */

@@ -60,3 +60,21 @@ test('never lends more than the limit, and something to whoever holds nothing as
     }),
   );
 });
+
+test('with a factor of eight an owner alone gets eight ninths, and a late one finds eight ninths of the rest', () => {
+  const shares = new FairShares<object>(900, 8);
+  const [first, late] = [{}, {}];
+  while (shares.take(first));
+  while (shares.take(late));
+  assert.equal(shares.held(first), 800);
+  assert.equal(shares.held(late), 89);
+});
+
+test('a factor does not lead beyond the limit', () => {
+  const shares = new FairShares<object>(100, 8);
+  const first = {};
+  assert.equal(shares.take(first, 60), true);
+  assert.equal(shares.take({}, 41), false);
+  assert.equal(shares.take({}, 40), true);
+  assert.equal(shares.total, 100);
+});

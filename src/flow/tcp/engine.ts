@@ -37,6 +37,8 @@ import { discardAcknowledged, transmit } from './transmit.ts';
 const CHAIN_LIMIT = 16_384;
 /** Host connects started within one batch, and later in each round: a guest that opens thousands at once must not hold up the others. */
 const DIALS = 32;
+/** One VM may have so many times the flows that are left for the others: alone eight ninths of the limit. */
+const SHARE = 8;
 /** RFC 5961 §7: challenge ACKs per second, for all flows. */
 const CHALLENGES_PER_SECOND = 100;
 
@@ -103,7 +105,7 @@ export class TcpEngine implements Transport, FlowOwner {
       policy: options.policy,
       limits,
       counters: this.counters,
-      table: new FlowTable<TcpFlow>(limits.flows, options.random),
+      table: new FlowTable<TcpFlow>(limits.flows, options.random, SHARE),
       chain: new BatchChain(CHAIN_LIMIT),
       spans: new Spans(),
       scratch: arena.allocate(4096),
