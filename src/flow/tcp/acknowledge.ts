@@ -1,10 +1,11 @@
 /** Host → guest: what the guest's acknowledgments say (RFC 9293 §3.10.7.4 fifth check, RFC 5681, RFC 6675, RFC 5961). */
 import { FIN, SYN } from '../../packet/tcp.ts';
 import { finAcknowledged } from './close.ts';
-import { DUPLICATE_THRESHOLD, enterRecovery, grow, leaveRecovery } from './congestion.ts';
+import { DUPLICATE_THRESHOLD, enterRecovery, grow, leaveRecovery, noticeLostRetransmissions } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpFlow } from './flow.ts';
 import type { Segment } from './segment.ts';
+import { tailArrived } from './tail-loss.ts';
 
 /** False when the segment must be dropped for its acknowledgment. */
 export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boolean {
@@ -40,9 +41,11 @@ function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number
   flow.rtt.acknowledge(ack, ctx.timers.now);
   flow.attempts = 0;
   flow.duplicateAcks = 0;
+  flow.tailProbed = false;
   if (flow.recovering) {
     if (((ack - flow.recover) | 0) >= 0) leaveRecovery(flow);
-    else if (!flow.sack) {
+    else if (flow.sack) noticeLostRetransmissions(ctx, flow);
+    else {
       // RFC 6582 §3.2 step 3: a partial ACK points at the next hole; deflate by what it took.
       flow.rexmitNxt = ack;
       flow.cwnd = Math.max(flow.cwnd - advance + flow.mss, flow.mss);
@@ -61,10 +64,11 @@ function takeDuplicate(ctx: TcpContext, flow: TcpFlow): void {
   if (flow.recovering) {
     // RFC 5681 §3.2 step 4: each duplicate means that a segment has left the wire.
     if (!flow.sack) flow.cwnd += flow.mss;
+    else noticeLostRetransmissions(ctx, flow);
     return;
   }
   const lost = flow.duplicateAcks >= DUPLICATE_THRESHOLD || flow.scoreboard.sacked >= DUPLICATE_THRESHOLD * flow.mss;
-  if (lost) enterRecovery(ctx, flow);
+  if (lost || tailArrived(flow)) enterRecovery(ctx, flow);
 }
 
 /** RFC 2018 §5: ranges outside what is in flight are ignored (RFC 2883's reports of duplicates among them). */

@@ -32,8 +32,22 @@ export function enterRecovery(ctx: TcpContext, flow: TcpFlow): void {
   flow.ssthresh = Math.max(flow.flight >>> 1, 2 * flow.mss);
   flow.cwnd = flow.sack ? flow.ssthresh : flow.ssthresh + DUPLICATE_THRESHOLD * flow.mss;
   flow.rexmitNxt = flow.sndUna;
+  flow.rexmitMark = flow.sndMax;
+  flow.tailProbed = false;
   flow.rtt.timing = false;
   ctx.counters.fastRecoveries++;
+}
+
+/**
+ * What was sent after the last retransmission has arrived, by as much as means a loss, and there are still holes that were
+ * filled before: they are filled once more (what RFC 8985 finds out by time, here by the order of sending).
+ */
+export function noticeLostRetransmissions(ctx: TcpContext, flow: TcpFlow): void {
+  const board = flow.scoreboard;
+  if (board.count === 0 || ((board.highest - flow.rexmitMark) | 0) < DUPLICATE_THRESHOLD * flow.mss) return;
+  if (((flow.rexmitNxt - board.holeStart(flow.sndUna)) | 0) <= 0) return;
+  ctx.counters.lostRetransmissions++;
+  flow.rexmitNxt = flow.sndUna;
 }
 
 export function leaveRecovery(flow: TcpFlow): void {
@@ -48,6 +62,7 @@ export function collapse(flow: TcpFlow): void {
   flow.recovering = false;
   flow.recover = flow.sndMax;
   flow.duplicateAcks = 0;
+  flow.tailProbed = false;
   // RFC 2018 §8: the guest may have reneged; nothing but the cumulative ACK is certain.
   flow.scoreboard.clear();
 }

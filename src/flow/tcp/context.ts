@@ -48,6 +48,9 @@ export class TcpCounters {
   retransmitted = 0;
   timeouts = 0;
   fastRecoveries = 0;
+  tailProbes = 0;
+  /** Retransmissions that were found lost in turn. */
+  lostRetransmissions = 0;
   outOfOrder = 0;
   duplicates = 0;
   challengeAcks = 0;

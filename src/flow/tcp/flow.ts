@@ -134,6 +134,11 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   recover = 0;
   /** Holes below this were retransmitted in this recovery (HighRxt). */
   rexmitNxt = 0;
+  /** sndMax at the last retransmission: what lies above was sent after it. */
+  rexmitMark = 0;
+  /** A tail probe is under way, and sndMax at the time (tail-loss.ts). */
+  tailProbed = false;
+  tailEnd = 0;
   readonly scoreboard: Scoreboard = new Scoreboard();
 
   // Time.

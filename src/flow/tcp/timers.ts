@@ -3,6 +3,7 @@
  *
  *     CONNECT      the host takes too long to connect
  *     RETRANSMIT   something in flight (SYN, data, FIN) was not acknowledged in time (RFC 6298)
+ *     TAIL         the same, but early: has the end of what is in flight got lost? (tail-loss.ts)
  *     PERSIST      the guest's window is closed and nothing is in flight: ask whether it has opened (RFC 9293 §3.8.6.1)
  *     KEEP_ALIVE   all quiet: is the guest still there? (RFC 9293 §3.8.4)
  *     TIME_WAIT    both directions are closed: the quiet time
@@ -12,6 +13,7 @@ import { abort } from './close.ts';
 import { collapse } from './congestion.ts';
 import { State, type TcpFlow } from './flow.ts';
 import { sendProbe, sendSyn } from './output.ts';
+import { probeTail, tailTimeout } from './tail-loss.ts';
 import { windowBlocked } from './transmit.ts';
 
 const NONE = 0;
@@ -20,6 +22,7 @@ const RETRANSMIT = 2;
 const PERSIST = 3;
 const KEEP_ALIVE = 4;
 const TIME_WAIT = 5;
+const TAIL = 6;
 
 /** Retransmissions of a SYN, then of data (RFC 9293 §3.8.3, R2), before the guest counts as gone. */
 const SYN_ATTEMPTS = 5;
@@ -54,7 +57,7 @@ export function armTimeWait(ctx: TcpContext, flow: TcpFlow): void {
 /** After a flow was worked on: what must it be woken for? */
 export function rearm(ctx: TcpContext, flow: TcpFlow): void {
   if (flow.flight > 0) {
-    if (flow.restart || flow.timerKind !== RETRANSMIT) armRetransmission(ctx, flow);
+    if (flow.restart || (flow.timerKind !== RETRANSMIT && flow.timerKind !== TAIL)) armForFlight(ctx, flow);
   } else if (windowBlocked(flow)) {
     if (flow.timerKind !== PERSIST) arm(ctx, flow, PERSIST, flow.rtt.timeout);
   } else if (flow.timerKind !== KEEP_ALIVE) {
@@ -64,6 +67,12 @@ export function rearm(ctx: TcpContext, flow: TcpFlow): void {
   flow.restart = false;
 }
 
+function armForFlight(ctx: TcpContext, flow: TcpFlow): void {
+  const delay = tailTimeout(flow);
+  if (delay > 0) arm(ctx, flow, TAIL, delay);
+  else armRetransmission(ctx, flow);
+}
+
 /** The timer fired. */
 export function expire(ctx: TcpContext, flow: TcpFlow): void {
   const kind = flow.timerKind;
@@ -71,6 +80,7 @@ export function expire(ctx: TcpContext, flow: TcpFlow): void {
   if (kind === TIME_WAIT) ctx.remove(flow);
   else if (kind === CONNECT) giveUp(ctx, flow);
   else if (kind === RETRANSMIT) retransmit(ctx, flow);
+  else if (kind === TAIL) tail(ctx, flow);
   else if (kind === PERSIST) probeWindow(ctx, flow);
   else if (kind === KEEP_ALIVE) keepAlive(ctx, flow);
 }
@@ -91,6 +101,12 @@ function retransmit(ctx: TcpContext, flow: TcpFlow): void {
   flow.sndNxt = flow.sndUna;
   armRetransmission(ctx, flow);
   ctx.ready(flow);
+}
+
+/** Behind the probe the retransmission timer runs in full (RFC 8985 §7.3). */
+function tail(ctx: TcpContext, flow: TcpFlow): void {
+  armRetransmission(ctx, flow);
+  probeTail(ctx, flow);
 }
 
 function probeWindow(ctx: TcpContext, flow: TcpFlow): void {

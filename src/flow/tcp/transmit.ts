@@ -167,10 +167,12 @@ function sendFin(ctx: TcpContext, flow: TcpFlow): void {
     ctx.block(flow);
     return;
   }
+  const again = flow.finSent;
   emit(ctx, flow, at + port!.headroom, flow.endAt, tcp.FIN | tcp.ACK, 0, 0);
+  if (again) ctx.counters.retransmitted++;
   flow.acksDue = 0;
   finSent(flow);
-  noteSent(ctx, flow, (flow.endAt + 1) | 0, false);
+  noteSent(ctx, flow, (flow.endAt + 1) | 0, again);
 }
 
 /**
@@ -206,7 +208,16 @@ function resend(ctx: TcpContext, flow: TcpFlow, start: number, bytes: number): b
   const sent = sendRange(ctx, flow, start, Math.min(bytes, toEnd));
   if (sent <= 0) return false;
   flow.rexmitNxt = (start + sent) | 0;
+  flow.rexmitMark = flow.sndMax;
   return true;
+}
+
+/** RFC 8985 §7.3: one segment from the end of what is in flight, again: whatever the guest answers tells what is missing. */
+export function sendTail(ctx: TcpContext, flow: TcpFlow): void {
+  if (flow.finSent) return sendFin(ctx, flow);
+  const inFlight = (flow.sndMax - flow.sndUna) | 0;
+  const length = Math.min(flow.mss, inFlight);
+  sendRange(ctx, flow, (flow.sndMax - length) | 0, length);
 }
 
 /** Data or a FIN waits that only the guest's window holds back. */

@@ -1,0 +1,45 @@
+/**
+ * Losses that nothing follows (RFC 8985 §7): the end of a reply got lost, so no duplicate ACK tells of it, and the
+ * retransmission timeout is long. Two round trips after the last ACK the last segment goes out once more: the guest's answer
+ * either covers everything or reports, by SACK, what is missing in front of it.
+ *
+ * Only with SACK, and once until something new is acknowledged. Where the guest has reported holes already, but too few
+ * segments behind them to be sure, time has shown by now that they are lost.
+ */
+import { enterRecovery } from './congestion.ts';
+import type { TcpContext } from './context.ts';
+import { State, type TcpFlow } from './flow.ts';
+import { sendTail } from './transmit.ts';
+
+/** Milliseconds that are waited at least: two ticks of the timer wheel, and what a busy host may be late. */
+const SHORTEST = 10;
+/** A guest may put off the ACK of a single segment: Linux by 40 ms. */
+const DELAYED_ACK = 50;
+
+/** Milliseconds until a probe makes sense; 0 when it makes none, or the retransmission timeout comes first. */
+export function tailTimeout(flow: TcpFlow): number {
+  if (!flow.sack || flow.tailProbed || flow.recovering || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
+  // Behind a timeout everything is sent again anyway.
+  if (flow.sndNxt !== flow.sndMax) return 0;
+  const delay = Math.max(2 * flow.rtt.smoothed, SHORTEST) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);
+  return delay < flow.rtt.timeout ? delay : 0;
+}
+
+export function probeTail(ctx: TcpContext, flow: TcpFlow): void {
+  if (flow.blocked || flow.flight === 0 || flow.recovering) return;
+  flow.tailProbed = true;
+  flow.tailEnd = flow.sndMax;
+  flow.rtt.timing = false;
+  if (flow.scoreboard.count > 0) {
+    enterRecovery(ctx, flow);
+    ctx.ready(flow);
+    return;
+  }
+  ctx.counters.tailProbes++;
+  sendTail(ctx, flow);
+}
+
+/** The guest has got the probe, and not what was sent long before it. */
+export function tailArrived(flow: TcpFlow): boolean {
+  return flow.tailProbed && flow.scoreboard.count > 0 && flow.scoreboard.highest === flow.tailEnd;
+}

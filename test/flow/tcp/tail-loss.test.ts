@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ACK, Bench, FIN, PSH, type Sent } from './bench.ts';
+import type { FakeStream } from './fake-host.ts';
+
+const MSS = 1460;
+
+/** A connection whose round trip was measured as 20 ms. */
+function measured(sack = true): { bench: Bench; stream: FakeStream } {
+  const bench = new Bench();
+  const stream = bench.connected({ sack });
+  for (let i = 0; i < 10; i++) {
+    stream.put('x');
+    bench.round();
+    bench.next();
+    bench.ack = (bench.ack + 1) | 0;
+    bench.later(20);
+    bench.guest({});
+  }
+  return { bench, stream };
+}
+
+/** `count` segments in flight. */
+function flight(bench: Bench, stream: FakeStream, count: number): Sent[] {
+  stream.put('y'.repeat(count * MSS));
+  bench.round();
+  const sent = bench.drain();
+  assert.equal(sent.length, count);
+  return sent;
+}
+
+test('the last segment goes out once more after two round trips without an answer (RFC 8985 §7.2)', () => {
+  const { bench, stream } = measured();
+  const sent = flight(bench, stream, 5);
+  bench.later(36);
+  bench.silence();
+  bench.later(12);
+  bench.expect({ seq: sent[4]!.seq, length: MSS });
+  bench.silence();
+  assert.equal(bench.counters.tailProbes, 1);
+  assert.equal(bench.counters.timeouts, 0);
+});
+
+test('a single segment waits for a delayed ACK as well', () => {
+  const { bench, stream } = measured();
+  flight(bench, stream, 1);
+  bench.later(84);
+  bench.silence();
+  bench.later(12);
+  bench.expect({ length: MSS });
+});
+
+test('there is one probe, then the retransmission timeout', () => {
+  const { bench, stream } = measured();
+  const sent = flight(bench, stream, 5);
+  bench.later(48);
+  bench.next();
+  bench.later(190);
+  bench.silence();
+  bench.later(20);
+  bench.expect({ seq: sent[0]!.seq });
+  assert.equal(bench.counters.tailProbes, 1);
+  assert.equal(bench.counters.timeouts, 1);
+});
+
+test('the answer to the probe starts the repair of what was lost in front of it', () => {
+  const { bench, stream } = measured();
+  const sent = flight(bench, stream, 5);
+  bench.guest({ ack: sent[2]!.seq });
+  bench.later(60);
+  bench.expect({ seq: sent[4]!.seq });
+  bench.guest({ ack: sent[2]!.seq, sack: [[sent[4]!.seq, (sent[4]!.seq + MSS) | 0]] });
+  bench.expect({ seq: sent[2]!.seq });
+  bench.expect({ seq: sent[3]!.seq });
+  bench.guest({ ack: (sent[4]!.seq + MSS) | 0 });
+  assert.equal(bench.counters.timeouts, 0);
+});
+
+test('an answer that covers everything ends it, and the next flight may be probed again', () => {
+  const { bench, stream } = measured();
+  const [first] = flight(bench, stream, 2);
+  bench.later(48);
+  bench.next();
+  bench.guest({ ack: (first!.seq + 2 * MSS) | 0 });
+  const sent = flight(bench, stream, 2);
+  bench.later(48);
+  bench.expect({ seq: sent[1]!.seq });
+  assert.equal(bench.counters.tailProbes, 2);
+  assert.equal(bench.counters.fastRecoveries, 0);
+});
+
+test('holes that too few segments lie behind are repaired when time has shown that they are lost', () => {
+  const { bench, stream } = measured();
+  const sent = flight(bench, stream, 3);
+  bench.guest({ ack: sent[0]!.seq, sack: [[sent[1]!.seq, (sent[1]!.seq + 2 * MSS) | 0]] });
+  bench.silence();
+  bench.later(48);
+  bench.expect({ seq: sent[0]!.seq });
+  bench.silence();
+  assert.equal(bench.counters.timeouts, 0);
+});
+
+test('a FIN whose answer stays away is repeated early too, alone', () => {
+  const { bench, stream } = measured();
+  stream.put('bye');
+  stream.end();
+  bench.round();
+  const last = bench.expect({ flags: FIN | PSH | ACK, data: 'bye' });
+  bench.later(96);
+  bench.expect({ flags: FIN | ACK, seq: (last.seq + 3) | 0, data: '' });
+});
+
+test('nobody is probed who does not speak SACK, whose round trip is not known, or whose port is full', () => {
+  const without = measured(false);
+  flight(without.bench, without.stream, 3);
+  without.bench.later(100);
+  without.bench.silence();
+
+  const unknown = new Bench();
+  flight(unknown, unknown.connected(), 3);
+  unknown.later(100);
+  unknown.silence();
+
+  const full = measured();
+  flight(full.bench, full.stream, 3);
+  full.bench.port.full = true;
+  full.bench.later(100);
+  full.bench.silence();
+});
+
+test('a retransmission that got lost is noticed when what was sent after it arrives', () => {
+  const { bench, stream } = measured();
+  const sent = flight(bench, stream, 8);
+  const at = (i: number): number => (sent[0]!.seq + i * MSS) | 0;
+  bench.guest({ ack: at(0), sack: [[at(1), at(5)]] });
+  bench.expect({ seq: at(0) });
+  stream.put('z'.repeat(6 * MSS));
+  bench.guest({ ack: at(0), sack: [[at(1), at(8)]] });
+  const fresh = bench.drain();
+  assert.ok(fresh.length >= 3 && fresh.every((segment) => segment.seq !== at(0)), 'new data, as far as the windows allow');
+  bench.guest({ ack: at(0), sack: [[at(1), at(10)]] });
+  assert.ok(
+    bench.drain().every((segment) => segment.seq !== at(0)),
+    'two segments may have overtaken it',
+  );
+  bench.guest({ ack: at(0), sack: [[at(1), at(11)]] });
+  assert.ok(bench.drain().some((segment) => segment.seq === at(0)));
+  assert.equal(bench.counters.lostRetransmissions, 1);
+  assert.equal(bench.counters.timeouts, 0);
+});
