@@ -8,7 +8,8 @@
 import assert from 'node:assert/strict';
 import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../../src/gateway/packet.ts';
-import { formatIpv4, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { formatIpv4, IpAddress, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { setU16 } from '../../../src/packet/bytes.ts';
 import { pseudoIpv4, sum } from '../../../src/packet/checksum.ts';
 import * as ethernet from '../../../src/packet/ethernet.ts';
 import * as ipv4 from '../../../src/packet/ipv4.ts';
@@ -21,7 +22,7 @@ import { type TcpCounters, type TcpLimits } from '../../../src/flow/tcp/context.
 import { TcpEngine } from '../../../src/flow/tcp/engine.ts';
 import { FlowPolicy } from '../../../src/flow/policy.ts';
 import { FakePort } from '../../fake-port.ts';
-import { FakeHost, type FakeStream } from './fake-host.ts';
+import { FakeHost, FakeStream } from './fake-host.ts';
 
 export const { FIN, SYN, RST, PSH, ACK, URG } = tcp;
 
@@ -37,6 +38,8 @@ export interface GuestSegment {
   ack?: number;
   window?: number;
   data?: string | Buffer;
+  /** The urgent pointer. */
+  urgent?: number;
   /** SYN options: defaults to mss 1460, window scale 0, SACK permitted. False sends none. */
   options?: { mss?: number; scale?: number; sack?: boolean } | false;
   sack?: [left: number, right: number][];
@@ -65,9 +68,25 @@ function forOneVm(limits: Partial<TcpLimits>): Partial<TcpLimits> {
   return { ...limits, ...(connecting && { connecting: 2 * connecting }) };
 }
 
+export interface BenchOptions {
+  mtu?: number;
+  limits?: Partial<TcpLimits>;
+  /** Bytes of the largest batch. */
+  batch?: number;
+  /** The engine's initial sequence number on the connection between the ports that are used when none are named. */
+  iss?: number;
+}
+
+/** The engine's clock when it would choose `iss`: RFC 6528's numbers follow the clock, 250 a millisecond. */
+function timeOfIss(iss: number): number {
+  const bench = new Bench();
+  bench.guest({ flags: SYN });
+  return (((iss - bench.next().seq) >>> 0) + 0.5) / 250;
+}
+
 export class Bench {
   readonly arena: Arena = new Arena(64 << 20);
-  readonly timers: TimerWheel = new TimerWheel(0);
+  readonly timers: TimerWheel;
   readonly host: FakeHost = new FakeHost(this.arena);
   readonly port: FakePort = new FakePort(this.arena);
   readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, GUEST);
@@ -77,7 +96,7 @@ export class Bench {
   /** Next sequence number of the guest, and what it has received: kept up by `guest` and `expect`. */
   seq = 1000;
   ack = 0;
-  #now = 0;
+  #now: number;
   /** While true, rounds are those of one turn. */
   turnGoesOn = false;
   readonly #packet: InboundPacket = new InboundPacket();
@@ -87,7 +106,9 @@ export class Bench {
   /** Where the next segment goes: each has a place of its own until the batch ends. */
   #offset = 0;
 
-  constructor(options: { mtu?: number; limits?: Partial<TcpLimits>; batch?: number } = {}) {
+  constructor(options: BenchOptions = {}) {
+    this.#now = options.iss === undefined ? 0 : timeOfIss(options.iss);
+    this.timers = new TimerWheel(this.#now);
     this.#batch = options.batch ?? 1 << 17;
     this.#receive = this.arena.allocate(this.#batch);
     this.neighbour.port = this.port;
@@ -149,6 +170,7 @@ export class Bench {
       segment.window ?? 65535,
     );
     bytes.set(data, at + header);
+    setU16(bytes, at + 18, segment.urgent ?? 0);
     if (segment.seq === undefined) this.seq = (seq + data.length + (flags & SYN ? 1 : 0) + (flags & FIN)) | 0;
     this.raw(at, header + data.length, segment.to);
   }
@@ -188,7 +210,7 @@ export class Bench {
   /** Ends the batch and runs the pump until nothing is left to do. */
   round(): void {
     this.engine.endOfBatch();
-    this.arena.bytes.fill(0xa5, this.#receive, this.#receive + this.#batch);
+    this.arena.bytes.fill(0xa5, this.#receive, this.#receive + this.#offset);
     this.#offset = 0;
     while (this.engine.pump());
     if (!this.turnGoesOn) this.engine.endOfTurn(true);
@@ -237,6 +259,29 @@ export class Bench {
   /** All frames that wait. */
   drain(): Sent[] {
     return this.port.frames.splice(0).map(decode);
+  }
+
+  /** A host side that is connected asks for the guest's port 40000: the engine sends its SYN. */
+  fromHost(): FakeStream {
+    const stream = new FakeStream(this.arena);
+    this.host.streams.push(stream);
+    const remote = new IpAddress(0, 0, MAPPED, HOST);
+    assert.ok(this.engine.connect(this.neighbour, 40000, remote, 80, stream) !== null);
+    return stream;
+  }
+
+  /** The VM's link is gone. */
+  detach(): void {
+    this.neighbour.port = null;
+    this.engine.detached();
+    this.round();
+  }
+
+  /** The VM's link has room again. */
+  drained(): void {
+    this.port.full = false;
+    this.engine.drained(this.port);
+    this.round();
   }
 
   /** A connection opened by the guest. `scale` is the guest's. Returns the host's side. */

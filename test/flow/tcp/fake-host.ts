@@ -15,6 +15,8 @@ export class FakeStream implements StreamEndpoint {
   closed = false;
   wasReset = false;
   watched = false;
+  /** Bytes the flow has discarded. */
+  discarded = 0;
   #queue: Buffer = Buffer.alloc(0);
   #ended = false;
   #error = 0;
@@ -80,6 +82,7 @@ export class FakeStream implements StreamEndpoint {
   discard(count: number): void {
     if (count > this.#queue.length) throw new Error(`discarded ${count} of ${this.#queue.length} bytes`);
     this.#queue = this.#queue.subarray(count);
+    this.discarded += count;
   }
 
   write(spans: Spans): number {
