@@ -24,6 +24,7 @@ import { abort, guestReset, hostFailed, settle } from './close.ts';
 import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './context.ts';
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
+import { InitialSequence } from './initial-sequence.ts';
 import { refuse, sendAck, sendSyn } from './output.ts';
 import { isAboutSize, takePathMtu } from './path-mtu.ts';
 import { PutOffAcks } from './put-off-acks.ts';
@@ -82,7 +83,7 @@ export class TcpEngine implements Transport, FlowOwner {
   readonly #putOff: PutOffAcks = new PutOffAcks((flow) => this.#settleAcks(flow));
   readonly #blocked: Set<TcpFlow> = new Set();
   readonly #timeWait: Set<TcpFlow> = new Set();
-  readonly #isnSecret: number;
+  readonly #initialSequence: InitialSequence;
   readonly #wake: () => void;
   #challenges = 0;
   #challengeSecond = 0;
@@ -92,7 +93,7 @@ export class TcpEngine implements Transport, FlowOwner {
   constructor(options: TcpOptions, wake: () => void) {
     const limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
     this.#wake = wake;
-    this.#isnSecret = options.random.word();
+    this.#initialSequence = new InitialSequence(options.random, options.timers);
     const { arena } = options;
     this.#ctx = {
       arena,
@@ -117,7 +118,7 @@ export class TcpEngine implements Transport, FlowOwner {
       block: (flow) => this.#block(flow),
       enterTimeWait: (flow) => this.#enterTimeWait(flow),
       remove: (flow) => this.#remove(flow),
-      isn: (flow) => this.#isn(flow),
+      isn: (flow) => this.#initialSequence.of(flow),
       listener: (port) => this.#listeners.get(port),
     };
   }
@@ -218,6 +219,7 @@ export class TcpEngine implements Transport, FlowOwner {
       return takeData(ctx, flow, afterSyn(segment));
     }
     if (flow.state === State.TIME_WAIT && reopens(flow, segment)) {
+      this.#initialSequence.pass(flow);
       this.#remove(flow);
       return openFromGuest(ctx, this, packet, segment);
     }
@@ -463,14 +465,6 @@ export class TcpEngine implements Transport, FlowOwner {
     releaseBuffer(flow);
     flow.onClosed?.();
     flow.onClosed = null;
-  }
-
-  /** RFC 6528 §3: a clock of 4 µs steps plus a keyed hash of the four-tuple. The table's hash is keyed and never shown. */
-  #isn(flow: TcpFlow): number {
-    let hash = Math.imul(flow.hash ^ this.#isnSecret, 0x9e3779b1);
-    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca77);
-    hash ^= hash >>> 13;
-    return (Math.floor(this.#ctx.timers.now * 250) + hash) | 0;
   }
 }
 
