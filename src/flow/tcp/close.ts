@@ -32,6 +32,11 @@ export function finAcknowledged(flow: TcpFlow): void {
   else if (flow.state === State.LAST_ACK) flow.state = State.CLOSED;
 }
 
+/** Both directions are closed towards the guest: only the host may have something left to take. */
+export function guestDone(flow: TcpFlow): boolean {
+  return flow.state === State.CLOSED || flow.state === State.TIME_WAIT;
+}
+
 /** Ends the host side once both directions are done there and here. Returns true when the flow needs no more pumping. */
 export function settle(ctx: TcpContext, flow: TcpFlow): boolean {
   if (!flow.finAcked || !flow.hostShut) return false;
@@ -44,7 +49,7 @@ export function settle(ctx: TcpContext, flow: TcpFlow): boolean {
 
 /** The host side failed with `errno`: whatever it was, the guest must not take it for an orderly end. */
 export function hostFailed(ctx: TcpContext, flow: TcpFlow, _errno: number): void {
-  if (flow.state !== State.CLOSED) sendReset(ctx, flow);
+  if (!guestDone(flow)) sendReset(ctx, flow);
   flow.endpoint?.close();
   flow.endpoint = null;
   ctx.remove(flow);
@@ -59,6 +64,6 @@ export function guestReset(ctx: TcpContext, flow: TcpFlow): void {
 
 /** Both sides are told: the flow can't go on (timeouts, shutdown). */
 export function abort(ctx: TcpContext, flow: TcpFlow): void {
-  if (flow.state > State.CONNECTING) sendReset(ctx, flow);
+  if (!guestDone(flow)) sendReset(ctx, flow);
   guestReset(ctx, flow);
 }

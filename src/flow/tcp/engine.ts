@@ -20,7 +20,7 @@ import { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
 import { FairShares } from '../../runtime/fair-shares.ts';
 import { takeAck } from './acknowledge.ts';
-import { abort, guestReset, hostFailed, settle } from './close.ts';
+import { abort, guestDone, guestReset, hostFailed, settle } from './close.ts';
 import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './context.ts';
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
@@ -205,8 +205,7 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   #unmatched(packet: InboundPacket, segment: Segment, ports: boolean): void {
-    const opens = (segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN;
-    if (opens && ports) return openFromGuest(this.#ctx, this, packet, segment);
+    if (ports && isOpening(segment)) return openFromGuest(this.#ctx, this, packet, segment);
     this.#ctx.counters.dropNoFlow++;
     refuse(this.#ctx, packet, segment);
   }
@@ -239,13 +238,16 @@ export class TcpEngine implements Transport, FlowOwner {
     const { flags } = segment;
     flow.lastHeard = ctx.timers.now;
     // Probes are answered: what counts with data in flight is that it gets acknowledged.
-    if (flow.flight === 0) flow.attempts = 0;
-    if (flow.state === State.SYN_RECEIVED && flags & tcp.SYN && segment.sequence === ((flow.rcvNxt - 1) | 0)) {
-      return this.#repeatedSyn(flow, segment);
+    if (flow.flight === 0 || flow.sndWnd === 0) flow.attempts = 0;
+    if (flow.state === State.SYN_RECEIVED && (flags & (tcp.SYN | tcp.RST)) === tcp.SYN && segment.sequence === ((flow.rcvNxt - 1) | 0)) {
+      return this.#repeatedSyn(flow, packet, segment);
     }
     if (!acceptable(flow, segment)) {
       this.counters.dropUnacceptable++;
-      if (!(flags & tcp.RST)) this.#acknowledgeNow(flow);
+      if (flags & tcp.RST) return;
+      this.#acknowledgeNow(flow);
+      // RFC 9293 §3.10.7.4, eighth: the guest's FIN again, our ACK was lost.
+      if (flow.state === State.TIME_WAIT && flow.endpoint === null && flags & tcp.FIN) armTimeWait(ctx, flow);
       return;
     }
     if (flags & tcp.RST) return this.#reset(flow, segment);
@@ -263,17 +265,23 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   /** The guest's SYN again: our SYN-ACK was lost. With an ACK it answers a simultaneous open (RFC 9293 §3.5). */
-  #repeatedSyn(flow: TcpFlow, segment: Segment): void {
-    if (segment.flags & tcp.ACK && segment.acknowledgment === flow.sndNxt) establish(this.#ctx, flow, segment, 0);
-    else sendSyn(this.#ctx, flow);
+  #repeatedSyn(flow: TcpFlow, packet: InboundPacket, segment: Segment): void {
+    const ctx = this.#ctx;
+    if (!(segment.flags & tcp.ACK)) return void sendSyn(ctx, flow);
+    if (segment.acknowledgment !== flow.sndNxt) return refuse(ctx, packet, segment);
+    flow.acksDue = 1;
+    establish(ctx, flow, segment, 0);
+    takeData(ctx, flow, afterSyn(segment));
   }
 
   /** RFC 5961 §3.2: only a RST at exactly RCV.NXT resets; another one in the window is asked to prove itself. */
   #reset(flow: TcpFlow, segment: Segment): void {
     if (segment.sequence !== flow.rcvNxt) return this.#challenge(flow);
     this.counters.resetsIn++;
-    if (flow.state === State.TIME_WAIT) this.#remove(flow);
-    else guestReset(this.#ctx, flow);
+    if (!guestDone(flow)) guestReset(this.#ctx, flow);
+    else if (flow.endpoint === null) this.#remove(flow);
+    // The host still gets what the guest was told is taken.
+    else flow.state = State.CLOSED;
   }
 
   #challenge(flow: TcpFlow): void {
@@ -368,6 +376,7 @@ export class TcpEngine implements Transport, FlowOwner {
   /** The host side may fail while the guest's handshake is under way. */
   #whileOpening(flow: TcpFlow): void {
     if (flow.hangup && this.#alive(flow)) flow.hangup = false;
+    this.#settleAcks(flow);
   }
 
   /** Looks behind a hang-up: an error ends the flow at once, even while nothing can be sent. */
@@ -470,8 +479,12 @@ export class TcpEngine implements Transport, FlowOwner {
 
 /** RFC 9293 §3.10.7.4 first check, TIME-WAIT: a new SYN beyond the old connection's data may open the next one. */
 function reopens(flow: TcpFlow, segment: Segment): boolean {
-  const opens = (segment.flags & (tcp.SYN | tcp.ACK | tcp.RST)) === tcp.SYN;
+  const opens = flow.endpoint === null && isOpening(segment);
   return opens && ((segment.sequence - flow.rcvNxt) | 0) > 0;
+}
+
+function isOpening(segment: Segment): boolean {
+  return (segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN;
 }
 
 /** The text behind a SYN-ACK's SYN. */

@@ -127,11 +127,11 @@ export function sendSyn(ctx: TcpContext, flow: TcpFlow): boolean {
   return true;
 }
 
-/** RST in a synchronized state: at SND.NXT, which is what RFC 5961 §3.2 makes a guest accept. */
+/** RST at SND.NXT, which is what RFC 5961 §3.2 makes a guest accept; with an ACK as soon as there is something to acknowledge. */
 export function sendReset(ctx: TcpContext, flow: TcpFlow): void {
   const at = claimControl(flow);
   if (at < 0) return;
-  emit(ctx, flow, at, flow.sndNxt, tcp.RST | tcp.ACK, 0, 0);
+  emit(ctx, flow, at, flow.sndNxt, flow.state === State.SYN_SENT ? tcp.RST : tcp.RST | tcp.ACK, 0, 0);
   ctx.counters.resetsOut++;
 }
 

@@ -9,7 +9,7 @@
  *     TIME_WAIT    both directions are closed: the quiet time
  */
 import type { TcpContext } from './context.ts';
-import { abort } from './close.ts';
+import { abort, guestDone } from './close.ts';
 import { collapse } from './congestion.ts';
 import { State, type TcpFlow } from './flow.ts';
 import { sendProbe, sendSyn } from './output.ts';
@@ -93,8 +93,8 @@ function retransmit(ctx: TcpContext, flow: TcpFlow): void {
   ctx.counters.timeouts++;
   flow.rtt.expire();
   if (opening) {
-    ctx.counters.retransmitted++;
-    sendSyn(ctx, flow);
+    if (sendSyn(ctx, flow)) ctx.counters.retransmitted++;
+    else ctx.block(flow);
     return armRetransmission(ctx, flow);
   }
   collapse(flow);
@@ -112,28 +112,30 @@ function tail(ctx: TcpContext, flow: TcpFlow): void {
 function probeWindow(ctx: TcpContext, flow: TcpFlow): void {
   if (!windowBlocked(flow)) return ctx.ready(flow);
   if (flow.attempts >= PROBE_ATTEMPTS) return giveUp(ctx, flow);
-  probe(ctx, flow);
-  ctx.counters.zeroWindowProbes++;
+  if (probe(ctx, flow)) ctx.counters.zeroWindowProbes++;
   flow.rtt.expire();
   arm(ctx, flow, PERSIST, Math.min(flow.rtt.timeout, PROBE_INTERVAL_MAX));
 }
 
 function keepAlive(ctx: TcpContext, flow: TcpFlow): void {
   flow.endpoint?.keepAlive();
+  // It owes no answer any more; how long the host takes to take the rest is between the host and its kernel.
+  if (guestDone(flow)) return arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_IDLE);
   const silent = ctx.timers.now - flow.lastHeard;
   if (silent < KEEP_ALIVE_IDLE) {
     flow.attempts = 0;
     return arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_IDLE - silent);
   }
   if (flow.attempts >= KEEP_ALIVE_ATTEMPTS) return giveUp(ctx, flow);
-  probe(ctx, flow);
-  ctx.counters.keepAliveProbes++;
+  if (probe(ctx, flow)) ctx.counters.keepAliveProbes++;
   arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_INTERVAL);
 }
 
 /** An attempt counts only when it left: a VM that is paused, its port full, is not a dead guest. */
-function probe(ctx: TcpContext, flow: TcpFlow): void {
-  if (sendProbe(ctx, flow)) flow.attempts++;
+function probe(ctx: TcpContext, flow: TcpFlow): boolean {
+  if (!sendProbe(ctx, flow)) return false;
+  flow.attempts++;
+  return true;
 }
 
 function giveUp(ctx: TcpContext, flow: TcpFlow): void {

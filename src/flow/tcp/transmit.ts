@@ -222,7 +222,7 @@ export function sendTail(ctx: TcpContext, flow: TcpFlow): void {
 
 /** Data or a FIN waits that only the guest's window holds back. */
 export function windowBlocked(flow: TcpFlow): boolean {
-  if (flow.state < State.ESTABLISHED || flow.blocked || flow.flight > 0) return false;
+  if (flow.state < State.ESTABLISHED || flow.finAcked || flow.blocked || flow.flight > 0) return false;
   const pending = flow.readable || ((flow.sndNxt - flow.sndMax) | 0) < 0;
   return pending && flow.sndWnd === 0;
 }
