@@ -216,11 +216,11 @@ export class Bench {
     if (!this.turnGoesOn) this.engine.endOfTurn(true);
   }
 
-  /** Time passes; timers fire tick by tick, each followed by a round. */
+  /** Time passes, from one tick with a timer to the next; each is followed by a round. */
   at(ms: number): void {
     assert.ok(ms >= this.#now, 'time runs forward');
     while (this.#now < ms) {
-      this.#now = Math.min(this.#now + 4, ms);
+      this.#now = Math.min(this.#now + Math.max(4, this.timers.untilNext()), ms);
       this.timers.advance(this.#now);
       this.round();
     }
