@@ -373,9 +373,9 @@ export class TcpEngine implements Transport, FlowOwner {
     rearm(ctx, flow);
   }
 
-  /** The host side may fail while the guest's handshake is under way. */
+  /** The host side may fail while the guest's handshake is under way. That it has ended is looked into when its bytes can be sent. */
   #whileOpening(flow: TcpFlow): void {
-    if (flow.hangup && this.#alive(flow)) flow.hangup = false;
+    if (flow.hangup && !this.#alive(flow)) return;
     this.#settleAcks(flow);
   }
 
