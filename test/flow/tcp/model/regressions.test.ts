@@ -1,6 +1,7 @@
 /** What random programs (programs.test.ts) have found, as the scripts their shrunk programs come down to. */
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ACK, Bench, FIN, PSH, SYN } from '../bench.ts';
+import { ACK, Bench, FIN, PSH, RST, SYN } from '../bench.ts';
 
 test('a host that sends and ends while the guest has not acknowledged our SYN is heard to the end', () => {
   const bench = new Bench();
@@ -13,4 +14,46 @@ test('a host that sends and ends while the guest has not acknowledged our SYN is
   bench.guest({});
   bench.expect({ flags: FIN | PSH | ACK, data: 'hello' });
   bench.silence();
+});
+
+/** Both sides have finished, but the host has not taken the guest's last bytes. */
+function quietWithBytesLeft(): Bench {
+  const bench = new Bench();
+  const stream = bench.connected();
+  stream.room = 0;
+  bench.guest({ data: 'rest' });
+  bench.expect({ flags: ACK });
+  stream.end();
+  bench.round();
+  bench.expect({ flags: FIN | ACK });
+  bench.guest({ flags: FIN | ACK });
+  bench.expect({ flags: ACK });
+  return bench;
+}
+
+function expectRest(bench: Bench): void {
+  const { stream } = bench;
+  assert.equal(stream.closed, false, 'the host still has bytes to take');
+  stream.open(Infinity);
+  bench.round();
+  assert.equal(stream.written.toString(), 'rest');
+  assert.deepEqual([stream.shut, stream.closed, stream.wasReset], [true, true, false]);
+}
+
+test('a reset in TIME-WAIT takes nothing from a host that has not read everything', () => {
+  const bench = quietWithBytesLeft();
+  bench.guest({ flags: RST });
+  expectRest(bench);
+  bench.later(11_000);
+  assert.equal(bench.engine.size, 0);
+});
+
+test('a new SYN in TIME-WAIT waits until the host has read everything', () => {
+  const bench = quietWithBytesLeft();
+  const seq = bench.seq + 100_000;
+  bench.guest({ flags: SYN, seq });
+  bench.expect({ flags: ACK });
+  expectRest(bench);
+  bench.guest({ flags: SYN, seq });
+  bench.expect({ flags: SYN | ACK, ack: seq + 1 });
 });
