@@ -84,12 +84,22 @@ function claimControl(flow: TcpFlow): number {
   return at < 0 ? -1 : at + port.headroom;
 }
 
+/**
+ * Sequence number of a segment without text. sndNxt falls back after a timeout, and the guest would take what is sent from there
+ * for an old segment. Behind a window that has shrunk, its edge (as Linux does).
+ */
+function acceptableSeq(flow: TcpFlow): number {
+  const edge = (flow.sndUna + flow.sndWnd) | 0;
+  const beyond = (flow.sndMax - edge) | 0;
+  return beyond < 1 << flow.sndScale || flow.state < State.ESTABLISHED ? flow.sndMax : edge;
+}
+
 /** Sends one ACK with the SACK blocks that are due. False when the port had no room. */
 export function sendAck(ctx: TcpContext, flow: TcpFlow): boolean {
   const at = claimControl(flow);
   if (at < 0) return false;
   const options = flow.sack && flow.received !== null ? sackBlocks(ctx, flow, at + HEADERS) : 0;
-  emit(ctx, flow, at, flow.sndNxt, tcp.ACK, options, 0);
+  emit(ctx, flow, at, acceptableSeq(flow), tcp.ACK, options, 0);
   return true;
 }
 
@@ -127,11 +137,11 @@ export function sendSyn(ctx: TcpContext, flow: TcpFlow): boolean {
   return true;
 }
 
-/** RST at SND.NXT, which is what RFC 5961 §3.2 makes a guest accept; with an ACK as soon as there is something to acknowledge. */
+/** RST where a guest that has everything expects the next byte (RFC 5961 §3.2); with an ACK as soon as there is something to acknowledge. */
 export function sendReset(ctx: TcpContext, flow: TcpFlow): void {
   const at = claimControl(flow);
   if (at < 0) return;
-  emit(ctx, flow, at, flow.sndNxt, flow.state === State.SYN_SENT ? tcp.RST : tcp.RST | tcp.ACK, 0, 0);
+  emit(ctx, flow, at, acceptableSeq(flow), flow.state === State.SYN_SENT ? tcp.RST : tcp.RST | tcp.ACK, 0, 0);
   ctx.counters.resetsOut++;
 }
 

@@ -1,6 +1,7 @@
 /** What random programs (programs.test.ts) have found, as the scripts their shrunk programs come down to. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ECONNRESET } from '../../../../src/system/errno.ts';
 import { ACK, Bench, FIN, PSH, RST, SYN } from '../bench.ts';
 
 test('a host that sends and ends while the guest has not acknowledged our SYN is heard to the end', () => {
@@ -56,4 +57,38 @@ test('a new SYN in TIME-WAIT waits until the host has read everything', () => {
   expectRest(bench);
   bench.guest({ flags: SYN, seq });
   bench.expect({ flags: SYN | ACK, ack: seq + 1 });
+});
+
+/** Three segments are sent and none is acknowledged: the first is sent again, the others wait. */
+function afterTimeout(): { bench: Bench; next: number } {
+  const bench = new Bench();
+  bench.connected().put('x'.repeat(3 * 1460));
+  bench.round();
+  const { ack } = bench;
+  bench.later(1100);
+  const sent = bench.drain();
+  assert.deepEqual(
+    sent.map(({ seq }) => (seq - ack) | 0),
+    [0, 1460, 2920, 0],
+  );
+  return { bench, next: (ack + 3 * 1460) | 0 };
+}
+
+test('an ACK after a timeout is no old segment to a guest that has received everything', () => {
+  const { bench, next } = afterTimeout();
+  bench.guest({ data: 'x'.repeat(1460) });
+  bench.expect({ flags: ACK, seq: next, ack: bench.seq });
+});
+
+test('a reset after a timeout reaches a guest that has received everything', () => {
+  const { bench, next } = afterTimeout();
+  bench.stream.fail(ECONNRESET);
+  bench.round();
+  bench.expect({ flags: RST | ACK, seq: next });
+});
+
+test('a segment without text stays within a window that has shrunk', () => {
+  const { bench, next } = afterTimeout();
+  bench.guest({ data: 'x'.repeat(1460), window: 2000 });
+  bench.expect({ flags: ACK, seq: next - 3 * 1460 + 2000, ack: bench.seq });
 });
