@@ -204,8 +204,9 @@ function resend(ctx: TcpContext, flow: TcpFlow, start: number, bytes: number): b
     flow.rexmitNxt = (start + 1) | 0;
     return !flow.blocked;
   }
-  const toEnd = flow.ended ? (flow.endAt - start) | 0 : bytes;
-  const sent = sendRange(ctx, flow, start, Math.min(bytes, toEnd));
+  // What was never sent is not lost, and may lie beyond the window.
+  const end = flow.finSent ? flow.endAt : flow.sndMax;
+  const sent = sendRange(ctx, flow, start, Math.min(bytes, (end - start) | 0));
   if (sent <= 0) return false;
   flow.rexmitNxt = (start + sent) | 0;
   flow.rexmitMark = flow.sndMax;

@@ -92,3 +92,13 @@ test('a segment without text stays within a window that has shrunk', () => {
   bench.guest({ data: 'x'.repeat(1460), window: 2000 });
   bench.expect({ flags: ACK, seq: next - 3 * 1460 + 2000, ack: bench.seq });
 });
+
+test('a repair sends nothing beyond what was sent: the window ends there', () => {
+  const bench = new Bench();
+  bench.connected({ window: 100, sack: false }).put('x'.repeat(500));
+  bench.round();
+  bench.expect({ length: 100 });
+  bench.ack = (bench.ack - 100) | 0;
+  for (let i = 0; i < 3; i++) bench.guest({ window: 100 });
+  bench.expect({ seq: bench.ack, length: 100 });
+});
