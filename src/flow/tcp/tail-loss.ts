@@ -35,8 +35,7 @@ export function probeTail(ctx: TcpContext, flow: TcpFlow): void {
     ctx.ready(flow);
     return;
   }
-  ctx.counters.tailProbes++;
-  sendTail(ctx, flow);
+  if (sendTail(ctx, flow)) ctx.counters.tailProbes++;
 }
 
 /** The guest has got the probe, and not what was sent long before it. */

@@ -213,12 +213,13 @@ function resend(ctx: TcpContext, flow: TcpFlow, start: number, bytes: number): b
   return true;
 }
 
-/** RFC 8985 §7.3: one segment from the end of what is in flight, again: whatever the guest answers tells what is missing. */
-export function sendTail(ctx: TcpContext, flow: TcpFlow): void {
-  if (flow.finSent) return sendFin(ctx, flow);
-  const inFlight = (flow.sndMax - flow.sndUna) | 0;
-  const length = Math.min(flow.mss, inFlight);
-  sendRange(ctx, flow, (flow.sndMax - length) | 0, length);
+/** RFC 8985 §7.3: the last segment in flight again; whatever the guest answers tells what is missing. False when it could not be sent. */
+export function sendTail(ctx: TcpContext, flow: TcpFlow): boolean {
+  const end = flow.finSent ? flow.endAt : flow.sndMax;
+  const length = Math.min(flow.mss, (end - flow.sndUna) | 0);
+  if (length > 0) return sendRange(ctx, flow, (end - length) | 0, length) > 0;
+  sendFin(ctx, flow);
+  return !flow.blocked;
 }
 
 /** Data or a FIN waits that only the guest's window holds back. */

@@ -100,14 +100,26 @@ test('holes that too few segments lie behind are repaired when time has shown th
   assert.equal(bench.counters.timeouts, 0);
 });
 
-test('a FIN whose answer stays away is repeated early too, alone', () => {
+test('a FIN whose answer stays away is repeated early too, with the data in front of it', () => {
   const { bench, stream } = measured();
   stream.put('bye');
   stream.end();
   bench.round();
   const last = bench.expect({ flags: FIN | PSH | ACK, data: 'bye' });
   bench.later(96);
+  bench.expect({ flags: FIN | PSH | ACK, seq: last.seq, data: 'bye' });
+});
+
+test('a FIN that is all that is left is repeated alone', () => {
+  const { bench, stream } = measured();
+  stream.put('bye');
+  stream.end();
+  bench.round();
+  const last = bench.next();
+  bench.guest({ ack: (last.seq + 3) | 0 });
+  bench.later(96);
   bench.expect({ flags: FIN | ACK, seq: (last.seq + 3) | 0, data: '' });
+  assert.equal(bench.counters.retransmitted, 1);
 });
 
 test('nobody is probed who does not speak SACK, whose round trip is not known, or whose port is full', () => {
