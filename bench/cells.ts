@@ -78,7 +78,7 @@ export const CELLS = {
 
 export type CellName = keyof typeof CELLS;
 
-/** Runs one cell; what fails is noted as such and told to `report`. */
+/** Runs one cell. When it fails, `report` is told why, and what it has not noted by then is noted as failed. */
 export async function runCell(
   name: CellName,
   guest: Guest,
@@ -88,11 +88,16 @@ export async function runCell(
   report: (text: string) => void,
 ): Promise<void> {
   const cell: Cell = CELLS[name];
+  const left = new Set<MeasureName>(cell.measures);
+  const noteOnce: Note = (measure, value) => {
+    left.delete(measure);
+    note(measure, value);
+  };
   try {
-    await cell.run(guest, seconds, mtu, note);
+    await cell.run(guest, seconds, mtu, noteOnce);
   } catch (error) {
     report(`${guest.gateway.name}: ${name}: ${error instanceof Error ? error.message.trim() : String(error)}`);
-    for (const measure of cell.measures) note(measure, NaN);
+    for (const measure of left) note(measure, NaN);
   }
 }
 

@@ -1,0 +1,205 @@
+/**
+ * The frame path of a VirtualNetwork without its two ends: a guest whose frames are made once and patched, a host in memory, and a
+ * clock that goes on by a fraction of a millisecond each round. Neither end allocates: what the heap grows by is the gateway's.
+ *
+ *     frames ─► MemoryPort ─► Switch ─► Gateway ─► TcpEngine, UdpEngine ─► SilentHost, and back
+ */
+import { FlowPolicy } from '../../src/flow/policy.ts';
+import { TcpEngine } from '../../src/flow/tcp/engine.ts';
+import { UdpEngine } from '../../src/flow/udp/engine.ts';
+import { Gateway } from '../../src/gateway/gateway.ts';
+import { MemoryPort } from '../../src/link/memory-port.ts';
+import { parseIpv4 } from '../../src/packet/address.ts';
+import { i32, setU32 } from '../../src/packet/bytes.ts';
+import * as ethernet from '../../src/packet/ethernet.ts';
+import * as ipv4 from '../../src/packet/ipv4.ts';
+import { parseMac } from '../../src/packet/mac.ts';
+import * as tcp from '../../src/packet/tcp.ts';
+import { writeSynOptions } from '../../src/packet/tcp-options.ts';
+import * as udp from '../../src/packet/udp.ts';
+import { arenaSum } from '../../src/runtime/arena-checksum.ts';
+import { Arena } from '../../src/runtime/arena.ts';
+import { SeededRandom } from '../../src/runtime/clock.ts';
+import { TimerWheel } from '../../src/runtime/timer-wheel.ts';
+import { Switch } from '../../src/switch/switch.ts';
+import { SilentHost } from './silent-host.ts';
+
+const MTU = 1500;
+export const MSS: number = MTU - ipv4.HEADER - tcp.HEADER;
+export const DATAGRAM = 1400;
+const IP = ethernet.HEADER;
+const TRANSPORT = IP + ipv4.HEADER;
+const SEQUENCE = TRANSPORT + 4;
+const ACKNOWLEDGMENT = TRANSPORT + 8;
+const WINDOW_SCALE = 7;
+
+const GATEWAY_MAC = parseMac('5a:94:ef:e4:0c:dd')!;
+const GUEST_MAC = parseMac('5a:94:ef:e4:0c:ee')!;
+const GUEST = parseIpv4('192.168.127.2')!;
+const REMOTE = parseIpv4('10.0.0.1')!;
+/** Milliseconds of a round; no whole number, as the real clock's are not. */
+const ROUND = 0.037;
+
+export class SilentNetwork {
+  readonly arena: Arena = new Arena(64 << 20);
+  readonly timers: TimerWheel = new TimerWheel(0);
+  readonly host: SilentHost = new SilentHost();
+  readonly tcp: TcpEngine;
+  readonly udp: UdpEngine;
+  readonly gateway: Gateway;
+  readonly port: MemoryPort;
+  /** Frames in both directions. */
+  frames = 0;
+  /** Rounds of the phases, in each of which the clock is read once. */
+  rounds = 0;
+  /** Segments with data, and datagrams, for the guest. */
+  received = 0;
+  readonly #switch: Switch;
+  #now = 0;
+  #sequence = 1000;
+  /** What the guest has got in order, and what of its own was acknowledged. */
+  #expected = 0;
+  #acknowledged = 0;
+  readonly #data: Uint8Array = segmentFrame(MSS, tcp.ACK);
+  readonly #small: Uint8Array = segmentFrame(1, tcp.ACK | tcp.PSH);
+  readonly #ack: Uint8Array = segmentFrame(0, tcp.ACK);
+  readonly #datagram: Uint8Array = datagramFrame();
+
+  constructor() {
+    const { arena, timers } = this;
+    const sum = arenaSum(arena);
+    const random = new SeededRandom(11);
+    const address = parseIpv4('192.168.127.1')!;
+    const mask = parseIpv4('255.255.255.0')!;
+    this.gateway = new Gateway({
+      arena,
+      sum,
+      timers,
+      random,
+      mac: GATEWAY_MAC,
+      address,
+      subnet: address & mask,
+      mask,
+      virtualAddresses: [],
+      mtu: MTU,
+    });
+    const { gateway } = this;
+    this.#switch = new Switch({ bytes: arena.bytes, gatewayMac: GATEWAY_MAC, gateway, now: () => timers.now });
+    gateway.connect(this.#switch);
+    const policy = new FlowPolicy({ nat: new Map(), allowLinkLocal: false });
+    const shared = { arena, sum, timers, random, host: this.host.network(DATAGRAM), gateway, policy };
+    const wake = (): void => {};
+    this.tcp = new TcpEngine(shared, wake);
+    this.udp = new UdpEngine(shared, wake);
+    gateway.transport(ipv4.PROTOCOL_TCP, this.tcp);
+    gateway.transport(ipv4.PROTOCOL_UDP, this.udp);
+    gateway.onBatch(() => this.tcp.endOfBatch());
+    gateway.onBatch(() => this.udp.endOfBatch());
+    gateway.onDrained((port) => this.tcp.drained(port));
+    gateway.onDrained((port) => this.udp.drained(port));
+    this.port = new MemoryPort(0, 'silent', arena, { wake }, this.#switch, (bytes, at, length) => this.#take(bytes, at, length));
+    this.#switch.attached(this.port);
+  }
+
+  /** The guest connects. Throws when it is not answered. */
+  connect(): void {
+    const syn = segmentFrame(12, tcp.SYN);
+    tcp.write(syn, TRANSPORT, 40_000, 80, this.#sequence, 0, tcp.HEADER + 12, tcp.SYN, 0xffff);
+    writeSynOptions(syn, TRANSPORT + tcp.HEADER, MSS, WINDOW_SCALE, true);
+    this.#sequence++;
+    this.port.send(syn);
+    this.round();
+    if (this.#acknowledged !== this.#sequence) throw new Error('the gateway has not answered the SYN');
+    this.acknowledge();
+    this.round();
+  }
+
+  /** As the turn loop does it, a turn of one round. */
+  round(): void {
+    this.rounds++;
+    this.#now += ROUND;
+    this.timers.advance(this.#now);
+    let more = true;
+    while (more) {
+      more = this.port.deliver();
+      if (this.tcp.pump()) more = true;
+      if (this.udp.pump()) more = true;
+      if (this.port.flush()) more = true;
+    }
+    if (this.tcp.endOfTurn(true) !== 0) while (this.tcp.pump());
+    this.port.flush();
+  }
+
+  /** A full-sized segment of the guest, for the next round. */
+  sendData(): void {
+    this.#send(this.#data, MSS);
+  }
+
+  /** One byte. */
+  sendByte(): void {
+    this.#send(this.#small, 1);
+  }
+
+  /** An ACK of everything that has come. */
+  acknowledge(): void {
+    this.#send(this.#ack, 0);
+  }
+
+  #send(frame: Uint8Array, length: number): void {
+    setU32(frame, SEQUENCE, this.#sequence);
+    setU32(frame, ACKNOWLEDGMENT, this.#expected);
+    this.#sequence = (this.#sequence + length) | 0;
+    this.frames++;
+    if (!this.port.send(frame)) throw new Error('the port is full');
+  }
+
+  sendDatagram(): void {
+    this.frames++;
+    if (!this.port.send(this.#datagram)) throw new Error('the port is full');
+  }
+
+  /** Bytes of the guest that were not acknowledged. */
+  get unacknowledged(): number {
+    return (this.#sequence - this.#acknowledged) | 0;
+  }
+
+  #take(bytes: Uint8Array, at: number, length: number): void {
+    this.frames++;
+    if (ipv4.protocol(bytes, at + IP) === ipv4.PROTOCOL_UDP) {
+      this.received++;
+      return;
+    }
+    if (ethernet.type(bytes, at) !== ethernet.TYPE_IPV4) return;
+    const segment = at + TRANSPORT;
+    this.#acknowledged = i32(bytes, segment + 8);
+    if (tcp.flags(bytes, segment) & tcp.SYN) {
+      this.#expected = (i32(bytes, segment + 4) + 1) | 0;
+      return;
+    }
+    const data = length - TRANSPORT - tcp.headerLength(bytes, segment);
+    if (data === 0) return;
+    if (i32(bytes, segment + 4) !== this.#expected) throw new Error('a segment out of order');
+    this.#expected = (this.#expected + data) | 0;
+    this.received++;
+  }
+}
+
+/** The checksum stays zero: the gateway leaves that to the guest's own stack. */
+function segmentFrame(payload: number, flags: number): Uint8Array {
+  const frame = packetFrame(ipv4.PROTOCOL_TCP, tcp.HEADER + payload);
+  tcp.write(frame, TRANSPORT, 40_000, 80, 0, 0, tcp.HEADER, flags, 0xffff);
+  return frame;
+}
+
+function datagramFrame(): Uint8Array {
+  const frame = packetFrame(ipv4.PROTOCOL_UDP, udp.HEADER + DATAGRAM);
+  udp.write(frame, TRANSPORT, 5000, 5001, udp.HEADER + DATAGRAM);
+  return frame;
+}
+
+function packetFrame(protocol: number, length: number): Uint8Array {
+  const frame = new Uint8Array(TRANSPORT + length);
+  ethernet.write(frame, 0, GATEWAY_MAC.hi, GATEWAY_MAC.lo, GUEST_MAC.hi, GUEST_MAC.lo, ethernet.TYPE_IPV4);
+  ipv4.write(frame, IP, ipv4.HEADER + length, 0, ipv4.FLAG_DF, 64, protocol, GUEST, REMOTE);
+  return frame;
+}
