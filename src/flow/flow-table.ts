@@ -3,7 +3,8 @@
  *
  * Open addressing with linear probing over indexes into a dense array; removal shifts the run back, so there are no
  * tombstones. The hash is keyed (HalfSipHash-2-4, Aumasson and Bernstein) with a secret, so that a guest can't choose
- * addresses and ports that collide. Finding allocates nothing.
+ * addresses and ports that collide. Most of a search is that hash, and frames come in runs of one flow: what was found last
+ * is looked at first. Finding allocates nothing.
  */
 import type { Random } from '../runtime/clock.ts';
 import type { Neighbour } from '../gateway/neighbour.ts';
@@ -37,6 +38,8 @@ export class FlowTable<F extends FlowEntry> {
   /** Index into #flows plus one; 0 is free. Twice as many slots as flows at least. */
   #slots: Int32Array = new Int32Array(SMALLEST * 2);
   readonly #flows: F[] = [];
+  /** Found last; in the table. */
+  #last: F | null = null;
 
   /** At most `limit` flows, of which one VM may have `factor` times as many as are left. */
   constructor(limit: number, random: Random, factor = 1) {
@@ -65,24 +68,15 @@ export class FlowTable<F extends FlowEntry> {
     r3: number,
     remotePort: number,
   ): F | null {
+    const last = this.#last;
+    if (last !== null && is(last, g0, g1, g2, g3, guestPort, r0, r1, r2, r3, remotePort)) return last;
     const slots = this.#slots;
     const mask = slots.length - 1;
     const hash = this.#hash(g0, g1, g2, g3, r0, r1, r2, r3, (guestPort << 16) | remotePort);
     for (let slot = hash & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
       const flow = this.#flows[slots[slot]! - 1]!;
-      if (
-        flow.hash === hash &&
-        flow.guestPort === guestPort &&
-        flow.remotePort === remotePort &&
-        flow.guest3 === g3 &&
-        flow.remote3 === r3 &&
-        flow.guest2 === g2 &&
-        flow.remote2 === r2 &&
-        flow.guest1 === g1 &&
-        flow.remote1 === r1 &&
-        flow.guest0 === g0 &&
-        flow.remote0 === r0
-      ) {
+      if (flow.hash === hash && is(flow, g0, g1, g2, g3, guestPort, r0, r1, r2, r3, remotePort)) {
+        this.#last = flow;
         return flow;
       }
     }
@@ -112,6 +106,7 @@ export class FlowTable<F extends FlowEntry> {
   remove(flow: F): void {
     const slot = this.#slotOf(flow);
     if (slot < 0) return;
+    if (this.#last === flow) this.#last = null;
     this.shares.give(flow.vm);
     flow.neighbour.flows--;
     const index = this.#slots[slot]! - 1;
@@ -183,6 +178,34 @@ export class FlowTable<F extends FlowEntry> {
     round();
     return state1 ^ state3;
   }
+}
+
+/** Whether a flow has these addresses; what differs most often is looked at first. */
+function is(
+  flow: FlowEntry,
+  g0: number,
+  g1: number,
+  g2: number,
+  g3: number,
+  guestPort: number,
+  r0: number,
+  r1: number,
+  r2: number,
+  r3: number,
+  remotePort: number,
+): boolean {
+  return (
+    flow.guestPort === guestPort &&
+    flow.remotePort === remotePort &&
+    flow.guest3 === g3 &&
+    flow.remote3 === r3 &&
+    flow.guest2 === g2 &&
+    flow.remote2 === r2 &&
+    flow.guest1 === g1 &&
+    flow.remote1 === r1 &&
+    flow.guest0 === g0 &&
+    flow.remote0 === r0
+  );
 }
 
 let state0 = 0;

@@ -74,6 +74,20 @@ test('grows to its limit and shrinks again, finding everything throughout', () =
   assert.equal(flows[10]!.neighbour.flows, 0);
 });
 
+test('a flow that was found last is found again, and no longer once it is removed', () => {
+  const table = new FlowTable<FlowEntry>(10, new SeededRandom(4));
+  const [first, second] = [entry([1, 2, 3, 4]), entry([1, 3, 3, 4])];
+  table.add(first);
+  table.add(second);
+  for (const flow of [first, first, second, second, first]) assert.equal(find(table, [1, flow.guestPort, 3, 4]), flow);
+  table.remove(first);
+  assert.equal(find(table, [1, 2, 3, 4]), null);
+  const reborn = entry([1, 2, 3, 4]);
+  table.add(reborn);
+  assert.equal(find(table, [1, 2, 3, 4]), reborn);
+  assert.equal(find(table, [1, 3, 3, 4]), second);
+});
+
 test('a flow that is not in the table can be removed without harm', () => {
   const table = new FlowTable<FlowEntry>(10, new SeededRandom(3));
   const flow = entry([1, 2, 3, 4]);
