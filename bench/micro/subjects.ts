@@ -133,18 +133,35 @@ function switchToPort(): Subject {
   return switched('Switch, a frame for another VM', SECOND);
 }
 
-/** Flows as the table sees them. */
-function entry(vm: Port, neighbour: Neighbour, guestPort: number): FlowEntry {
-  const guest = { guest0: 0, guest1: 0, guest2: MAPPED, guest3: 1, guestPort };
-  return { ...guest, remote0: 0, remote1: 0, remote2: MAPPED, remote3: 2, remotePort: 80, neighbour, vm, hash: 0 };
+/** A flow as the table sees it; a class, as the engines' are: objects put together by spreading are ten times slower to read. */
+class Entry implements FlowEntry {
+  readonly guest0: number = 0;
+  readonly guest1: number = 0;
+  readonly guest2: number = MAPPED;
+  readonly guest3: number = 1;
+  readonly guestPort: number;
+  readonly remote0: number = 0;
+  readonly remote1: number = 0;
+  readonly remote2: number = MAPPED;
+  readonly remote3: number = 2;
+  readonly remotePort: number = 80;
+  readonly neighbour: Neighbour;
+  readonly vm: Port;
+  hash = 0;
+
+  constructor(vm: Port, neighbour: Neighbour, guestPort: number) {
+    this.vm = vm;
+    this.neighbour = neighbour;
+    this.guestPort = guestPort;
+  }
 }
 
 function flowTable(size: number): Subject {
   const arena = new Arena(1 << 20);
   const vm = openPort(arena, 0);
   const neighbour = new Neighbour(0, 0, MAPPED, 1);
-  const table = new FlowTable<FlowEntry>(65_536, new SeededRandom(1));
-  for (let port = 1; port <= size; port++) table.add(entry(vm, neighbour, port));
+  const table = new FlowTable<Entry>(65_536, new SeededRandom(1));
+  for (let port = 1; port <= size; port++) table.add(new Entry(vm, neighbour, port));
   return subject(`FlowTable.find among ${size}`, (i) => table.find(0, 0, MAPPED, 1, (i % size) + 1, 0, 0, MAPPED, 2, 80)!.guestPort);
 }
 
