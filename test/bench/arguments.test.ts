@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseArguments } from '../../bench/arguments.ts';
+import { findGateways } from '../../bench/gateways.ts';
+
+test('without flags the cells of the first table are measured at two MTUs, three rounds', () => {
+  assert.deepEqual(parseArguments([]), {
+    mtus: [1500, 65_520],
+    rounds: 3,
+    seconds: 3,
+    cells: ['up', 'down', 'rr', 'crr', 'conns'],
+    peers: ['gvproxy', 'passt', 'libslirp'],
+    carrier: 'bridge',
+    json: null,
+  });
+});
+
+test('cells run in one order, whatever the order of the flag', () => {
+  assert.deepEqual(parseArguments(['--cells', 'held,rr,up']).cells, ['up', 'rr', 'held']);
+});
+
+test('none of the peers can be asked for', () => {
+  assert.deepEqual(parseArguments(['--peers', 'none']).peers, []);
+  assert.deepEqual(
+    findGateways([]).map(({ name }) => name),
+    ['guestwire'],
+  );
+});
+
+for (const [args, message] of [
+  [['--cells', 'up,sideways'], /no cell is called sideways/],
+  [['--mtu', '100'], /--mtu takes whole numbers from 576 to 65521, not 100/],
+  [['--rounds', '1.5'], /--rounds takes whole numbers/],
+  [['--secs', 'x'], /--secs takes whole numbers/],
+  [['--carrier', 'pigeon'], /--carrier takes bridge or qemu-hub/],
+  [['--speed', '9'], /Unknown option '--speed'/],
+] as const) {
+  test(`${args.join(' ')} is refused with what is wrong`, () => {
+    assert.throws(() => parseArguments(args), message);
+  });
+}
+
+test('a peer that there is not is refused', () => {
+  assert.throws(() => findGateways(['gvisor']), /no peer is called gvisor/);
+});
