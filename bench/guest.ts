@@ -12,6 +12,7 @@ import { type Gateway, onPath } from './gateways.ts';
 import type { Tools } from './tools.ts';
 
 const PREFIX = 'gwbench';
+const FOLDER = join(tmpdir(), `guestwire-bench-${process.pid}-`);
 const MAC = '5a:94:ef:e4:0c:ee';
 /** Descriptors of a gateway: every connection wants one, and a gateway may keep some of them for other guests. */
 const DESCRIPTORS = 65_536;
@@ -51,7 +52,7 @@ export class Guest {
 
   /** Starts the gateway and plugs the guest in. Rejects with what they said; nothing is left then. */
   static async start(gateway: Gateway, tools: Tools, mtu: number, carrier: Carrier): Promise<Guest> {
-    const folder = mkdtempSync(join(tmpdir(), 'guestwire-bench-'));
+    const folder = mkdtempSync(FOLDER);
     // passt runs as nobody.
     chmodSync(folder, 0o777);
     const socket = join(folder, 's');
@@ -132,4 +133,8 @@ async function remove(children: readonly Child[], folder: string): Promise<void>
 export async function removeEverything(): Promise<void> {
   killChildren();
   await execute('ip', ['netns', 'del', NAMESPACE]);
+  for (const name of readdirSync(tmpdir())) {
+    const path = join(tmpdir(), name);
+    if (path.startsWith(FOLDER)) rmSync(path, { recursive: true, force: true });
+  }
 }

@@ -4,18 +4,20 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-function node(...args) {
-  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+/** `output`: descriptor for its standard output. */
+function node(output, ...args) {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['inherit', output, 'inherit'] });
   if (status !== 0) process.exit(status ?? 1);
 }
 
 const words = process.argv.slice(2);
-// What is built goes to standard error's side of things: standard output is the table.
-node('scripts/build.mjs');
-node(fileURLToPath(import.meta.resolve('typescript/package.json')).replace(/package\.json$/, 'bin/tsc'), '-p', 'tsconfig.json');
+// Standard output is the table's.
+node(2, 'scripts/build.mjs');
+node(2, fileURLToPath(import.meta.resolve('typescript/package.json')).replace(/package\.json$/, 'bin/tsc'), '-p', 'tsconfig.json');
 if (words.includes('--micro')) {
   // So much new space that nothing is collected while allocations are counted.
   node(
+    1,
     '--expose-gc',
     '--min-semi-space-size=128',
     '--max-semi-space-size=128',
@@ -23,5 +25,5 @@ if (words.includes('--micro')) {
     ...words.filter((word) => word !== '--micro'),
   );
 } else {
-  node('build/bench/main.js', ...words);
+  node(1, 'build/bench/main.js', ...words);
 }
