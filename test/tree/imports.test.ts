@@ -81,6 +81,18 @@ test('imports point the way the architecture says', () => {
   assert.deepEqual(offences, []);
 });
 
+test('the product imports nothing of tests and benchmarks, and benchmarks nothing of tests', () => {
+  const BENCH = join(ROOT, 'bench');
+  const outside = (folder: string, forbidden: RegExp): string[] =>
+    sources(folder).flatMap((file) =>
+      importsOf(file)
+        .filter((to) => forbidden.test(to))
+        .map((to) => `${place(file)} imports ${to}`),
+    );
+  assert.ok(sources(BENCH).length > 10);
+  assert.deepEqual([...outside(SRC, /^\.\.\/(test|bench)\//), ...outside(BENCH, /^\.\.\/test\//)], []);
+});
+
 test('no source file has more than 500 lines', () => {
   const long = sources(SRC).filter((file) => readFileSync(file, 'utf8').split('\n').length > 501);
   assert.deepEqual(long.map(place), []);
