@@ -51,7 +51,9 @@ export class QemuListener implements Watcher, StreamPortOwner {
   readonly #scratch: number;
   readonly #retry: Timer;
   readonly #ports: Set<StreamPort> = new Set();
+  /** Ports with frames to write; used up to `#dirtyCount`: an array that is emptied is grown again in each round. */
   readonly #dirty: StreamPort[] = [];
+  #dirtyCount = 0;
   #closed = false;
 
   private constructor(
@@ -144,16 +146,16 @@ export class QemuListener implements Watcher, StreamPortOwner {
   }
 
   dirty(port: StreamPort): void {
-    this.#dirty.push(port);
+    this.#dirty[this.#dirtyCount++] = port;
     this.#loop.runSoon();
   }
 
   /** True when flows that waited for room can go on. */
   #flush(): boolean {
-    if (this.#dirty.length === 0) return false;
+    if (this.#dirtyCount === 0) return false;
     let drained = false;
-    for (let i = 0; i < this.#dirty.length; i++) if (this.#dirty[i]!.flush()) drained = true;
-    this.#dirty.length = 0;
+    for (let i = 0; i < this.#dirtyCount; i++) if (this.#dirty[i]!.flush()) drained = true;
+    this.#dirtyCount = 0;
     return drained;
   }
 

@@ -2,8 +2,16 @@
  * A million frames of each kind of traffic, and what the heap grew by: one line of JSON a kind. Its process has a new space so large
  * that nothing is collected meanwhile (see allocation.test.ts).
  */
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { TRAFFIC } from '../../bench/micro/frame-traffic.ts';
 import { allocated } from '../../bench/micro/measure.ts';
+import { QemuListener } from '../../src/link/qemu.ts';
+import type { StreamPort } from '../../src/link/stream-port.ts';
+import { Arena } from '../../src/runtime/arena.ts';
+import { TimerWheel } from '../../src/runtime/timer-wheel.ts';
+import type { Phase, TurnLoop } from '../../src/runtime/turn-loop.ts';
 
 const FRAMES = 1_000_000;
 /** Enough for the code to be compiled as it stays. */
@@ -19,3 +27,30 @@ for (const begin of TRAFFIC) {
   const bytes = await allocated(() => run(FRAMES));
   console.log(JSON.stringify({ name, bytes, frames: network.frames - frames, rounds: network.rounds - rounds }));
 }
+
+/** The listener's part of a round in which a VM is sent a frame. The loop's is left out: only the phase is kept. */
+const phases: Phase[] = [];
+const nothing = (): void => {};
+const loop = {
+  watch: () => 0,
+  unwatch: nothing,
+  runSoon: nothing,
+  phase: (run: Phase) => void phases.push(run),
+  timers: new TimerWheel(0),
+};
+const path = join(tmpdir(), `guestwire-allocations-${process.pid}.sock`);
+const events = { connected: nothing, disconnected: nothing };
+const receiver = { frame: nothing, endOfBatch: nothing, drained: nothing, attached: nothing, detached: nothing };
+const listener = await QemuListener.open(`unix://${path}`, loop as unknown as TurnLoop, new Arena(8 << 20), receiver, events, () => 0);
+const port = { flush: () => false } as unknown as StreamPort;
+const write = (rounds: number): void => {
+  for (let i = 0; i < rounds; i++) {
+    listener.dirty(port);
+    phases[0]!();
+  }
+};
+write(WARM_UP);
+const bytes = await allocated(() => write(FRAMES));
+console.log(JSON.stringify({ name: 'QEMU link, a frame a round', bytes, frames: FRAMES, rounds: FRAMES }));
+listener.close();
+rmSync(path, { force: true });
