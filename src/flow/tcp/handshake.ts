@@ -116,6 +116,12 @@ function connected(ctx: TcpContext, flow: TcpFlow): void {
   flow.state = State.SYN_RECEIVED;
   startSequence(ctx, flow);
   flow.rcvEdge = (flow.rcvNxt + Math.min(flow.rcvLimit, 0xffff)) | 0;
+  sendFirstSyn(ctx, flow);
+}
+
+/** Its acknowledgment is the first measurement of the round trip (RFC 6298 §2.2): what is lost next is not waited for a whole second. */
+function sendFirstSyn(ctx: TcpContext, flow: TcpFlow): void {
+  flow.rtt.start(flow.sndUna, ctx.timers.now);
   sendSyn(ctx, flow);
   armRetransmission(ctx, flow);
 }
@@ -186,8 +192,7 @@ export function openFromHost(
   ctx.table.add(flow);
   ctx.counters.openedFromHost++;
   startSequence(ctx, flow);
-  sendSyn(ctx, flow);
-  armRetransmission(ctx, flow);
+  sendFirstSyn(ctx, flow);
   return flow;
 }
 
@@ -226,6 +231,8 @@ export function answerSynSent(ctx: TcpContext, flow: TcpFlow, packet: InboundPac
 export function establish(ctx: TcpContext, flow: TcpFlow, segment: Segment, scale: number): void {
   flow.state = State.ESTABLISHED;
   flow.sndUna = flow.sndNxt;
+  // A SYN that was sent again measures nothing (RFC 6298 §3), and its longer timeout stays (§5.7).
+  if (flow.rtt.timing) flow.rtt.acknowledge(flow.sndUna, ctx.timers.now);
   flow.sndWnd = segment.window << scale;
   flow.maxSndWnd = flow.sndWnd;
   flow.sndWl1 = segment.sequence;

@@ -66,7 +66,9 @@ test('a lost FIN is sent again, also when it is the only thing in flight', () =>
   stream.end();
   bench.round();
   const { seq } = bench.expect({ flags: FIN | ACK });
-  bench.later(1100);
+  bench.later(190);
+  bench.silence();
+  bench.later(40);
   bench.expect({ flags: FIN | ACK, seq });
   bench.guest({});
   bench.later(5000);

@@ -113,13 +113,13 @@ test('retransmits after the timeout, twice as long each time, from what the endp
   stream.put('hello');
   bench.round();
   const { seq } = bench.expect({ data: 'hello' });
-  bench.later(980);
+  bench.later(190);
+  bench.silence();
+  bench.later(20);
+  bench.expect({ seq, data: 'hello' });
+  bench.later(370);
   bench.silence();
   bench.later(40);
-  bench.expect({ seq, data: 'hello' });
-  bench.later(1900);
-  bench.silence();
-  bench.later(200);
   bench.expect({ seq, data: 'hello' });
   bench.guest({});
   bench.later(60_000);
@@ -134,6 +134,38 @@ test('gives up after enough retransmissions and resets both sides', () => {
   assert.equal(bench.drain().at(-1)!.flags & RST, RST);
   assert.equal(stream.wasReset, true);
   assert.equal(bench.engine.size, 0);
+});
+
+test('the handshake is the first measurement of the round trip (RFC 6298 §2.2)', () => {
+  const bench = new Bench();
+  bench.guest({ flags: SYN });
+  bench.expect({ flags: SYN | ACK });
+  bench.later(100);
+  bench.guest({});
+  bench.stream.put('x');
+  bench.round();
+  bench.expect({ data: 'x' });
+  // 100 ms plus four times half of it.
+  bench.later(280);
+  bench.silence();
+  bench.later(40);
+  bench.expect({ data: 'x' });
+});
+
+test('a SYN-ACK that was sent again measures nothing, and the longer timeout stays (RFC 6298 §3, §5.7)', () => {
+  const bench = new Bench();
+  bench.guest({ flags: SYN });
+  bench.expect({ flags: SYN | ACK });
+  bench.later(1050);
+  bench.expect({ flags: SYN | ACK });
+  bench.guest({});
+  bench.stream.put('x');
+  bench.round();
+  bench.expect({ data: 'x' });
+  bench.later(1900);
+  bench.silence();
+  bench.later(200);
+  bench.expect({ data: 'x' });
 });
 
 test('the timeout follows the measured round trip (RFC 6298), never below 200 ms', () => {
