@@ -30,6 +30,19 @@ test('ignores the guest repeating its SYN while the host connects', () => {
   assert.equal(bench.host.streams.length, 1);
 });
 
+test('a RST or SYN in the window is challenged while the handshake is under way (RFC 5961 §3.2, §4.2)', () => {
+  const bench = new Bench();
+  bench.guest({ flags: SYN });
+  const { seq } = bench.expect({ flags: SYN | ACK });
+  for (const flags of [RST, SYN]) {
+    bench.guest({ flags, seq: bench.seq + 100 });
+    bench.expect({ flags: ACK, seq: (seq + 1) | 0, ack: bench.seq });
+    bench.silence();
+  }
+  bench.guest({});
+  bench.silence();
+});
+
 test('resets when the host refuses, at once and later', () => {
   const bench = new Bench();
   bench.host.answer = -ECONNREFUSED;
