@@ -22,12 +22,12 @@ export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boole
   if (advance < 0) return true;
   const news = flow.sack && segment.hasOptions && takeSack(flow, segment);
   if (advance > 0) advanceUna(ctx, flow, ack, advance);
-  else if (news || isDuplicate(flow, segment)) takeDuplicate(ctx, flow);
+  else if (news || (!flow.sack && isDuplicate(flow, segment))) takeDuplicate(ctx, flow);
   takeWindow(ctx, flow, segment);
   return true;
 }
 
-/** RFC 5681 §2; an ACK with data, or one that changes the window, is no duplicate. */
+/** RFC 5681 §2; an ACK with data, or one that changes the window, is no duplicate. With SACK only news counts (RFC 6675 §2). */
 function isDuplicate(flow: TcpFlow, segment: Segment): boolean {
   return (
     flow.flight > 0 && segment.dataLength === 0 && (segment.flags & (SYN | FIN)) === 0 && segment.window << flow.sndScale === flow.sndWnd

@@ -250,6 +250,15 @@ test('an ACK with data, or one that changes the window, is no duplicate', () => 
   assert.equal(total(bench.drain()), 0);
 });
 
+test('with SACK an ACK that reports nothing new is no duplicate (RFC 6675 §2)', () => {
+  const { bench, sent } = losing(true);
+  for (let i = 0; i < 5; i++) bench.guest({});
+  bench.guest({ sack: [[sent[1]!.seq, sent[2]!.seq]] });
+  for (let i = 0; i < 5; i++) bench.guest({ sack: [[sent[1]!.seq, sent[2]!.seq]] });
+  assert.equal(bench.counters.fastRecoveries, 0);
+  bench.silence();
+});
+
 test('a partial ACK in recovery without SACK points at the next hole (RFC 6582)', () => {
   const { bench, sent } = losing(false);
   for (let i = 0; i < 3; i++) bench.guest({});
