@@ -12,6 +12,7 @@ import { DEFAULT_MSS, writeSack, writeSynOptions } from '../../packet/tcp-option
 import type { InboundPacket } from '../../gateway/packet.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
+import { SACK_BLOCKS } from './out-of-order.ts';
 import { advertise, receiveWindow } from './receive-window.ts';
 import type { Segment } from './segment.ts';
 
@@ -103,18 +104,11 @@ export function sendAck(ctx: TcpContext, flow: TcpFlow): boolean {
   return true;
 }
 
-const blockLeft: Int32Array = new Int32Array(4);
-const blockRight: Int32Array = new Int32Array(4);
+const blockLeft: Int32Array = new Int32Array(SACK_BLOCKS);
+const blockRight: Int32Array = new Int32Array(SACK_BLOCKS);
 
-/** RFC 2018 §4: the block with the segment that came last first, then others. */
 function sackBlocks(ctx: TcpContext, flow: TcpFlow, at: number): number {
-  const ranges = flow.received!.outOfOrder;
-  let count = 0;
-  for (let i = 0; i < ranges.count && count < 4; i++) {
-    const index = i === 0 ? ranges.latest : i <= ranges.latest ? i - 1 : i;
-    blockLeft[count] = ranges.left[index]!;
-    blockRight[count++] = ranges.right[index]!;
-  }
+  const count = flow.received!.outOfOrder.blocks(blockLeft, blockRight);
   return writeSack(ctx.bytes, at, count, blockLeft, blockRight);
 }
 

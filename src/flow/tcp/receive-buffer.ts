@@ -12,7 +12,7 @@
 import type { Arena } from '../../runtime/arena.ts';
 import type { Port } from '../../link/port.ts';
 import type { Spans } from '../../host/endpoint.ts';
-import { SequenceRanges } from './sequence-ranges.ts';
+import { OutOfOrder } from './out-of-order.ts';
 
 const PAGE_BITS = 14;
 const PAGE = 1 << PAGE_BITS;
@@ -20,7 +20,7 @@ const PAGE = 1 << PAGE_BITS;
 const NUMBERS = 2 ** (32 - PAGE_BITS);
 
 export class ReceiveBuffer {
-  readonly outOfOrder: SequenceRanges = new SequenceRanges();
+  readonly outOfOrder: OutOfOrder = new OutOfOrder();
   readonly #arena: Arena;
   /** The VM whose share it is. */
   readonly #owner: Port;

@@ -7,12 +7,18 @@ export class SequenceRanges {
   count = 0;
   left: Int32Array = EMPTY;
   right: Int32Array = EMPTY;
-  /** The range that grew last: RFC 2018 §4 wants it reported first. */
-  latest = 0;
 
   clear(): void {
     this.count = 0;
-    this.latest = 0;
+  }
+
+  /** Index of the range that `sequence` lies in; -1 when there is none. */
+  indexOf(sequence: number): number {
+    for (let i = 0; i < this.count; i++) {
+      if (((this.left[i]! - sequence) | 0) > 0) return -1;
+      if (((this.right[i]! - sequence) | 0) > 0) return i;
+    }
+    return -1;
   }
 
   /** Adds [from, to), joining what it touches. True when it told something new and there was room to note it. */
@@ -23,7 +29,6 @@ export class SequenceRanges {
     let last = first;
     while (last < this.count && ((left[last]! - to) | 0) <= 0) last++;
     if (last === first) return this.#insert(first, from, to);
-    this.latest = first;
     const covered = ((left[first]! - from) | 0) <= 0 && ((to - right[first]!) | 0) <= 0;
     if (covered) return false;
     const end = right[last - 1]!;
@@ -51,7 +56,6 @@ export class SequenceRanges {
     this.left[index] = from;
     this.right[index] = to;
     this.count++;
-    this.latest = index;
     return true;
   }
 
@@ -59,8 +63,6 @@ export class SequenceRanges {
     this.left.copyWithin(from, to, this.count);
     this.right.copyWithin(from, to, this.count);
     this.count -= to - from;
-    if (this.latest >= to) this.latest -= to - from;
-    else if (this.latest >= from) this.latest = 0;
   }
 
   /** Most flows never lose a segment and never need the arrays. */

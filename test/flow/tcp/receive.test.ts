@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { TcpOptions } from '../../../src/packet/tcp-options.ts';
 import { ACK, Bench, FIN, PSH, RST, SYN, URG } from './bench.ts';
 
 test('writes a batch of in-order segments in one go and acknowledges once', () => {
@@ -37,6 +38,30 @@ test('reports the range that came last first (RFC 2018)', () => {
   const { options } = bench.drain().at(-1)!;
   assert.equal(options.sackCount, 4);
   assert.equal(options.sackLeft[0], start + 30);
+});
+
+test('SACK blocks come in the order in which their ranges grew, newest first (RFC 2018 §4)', () => {
+  const bench = new Bench();
+  bench.connected();
+  const start = bench.seq;
+  const blocks = (sent: { options: TcpOptions }): number[] =>
+    Array.from({ length: sent.options.sackCount }, (_, i) => (sent.options.sackLeft[i]! - start) | 0);
+  const send = (offset: number): number[] => {
+    bench.guest({ seq: start + offset, data: 'x'.repeat(10) });
+    return blocks(bench.expect({ flags: ACK }));
+  };
+  assert.deepEqual(send(50), [50]);
+  assert.deepEqual(send(20), [20, 50]);
+  assert.deepEqual(send(80), [80, 20, 50]);
+  assert.deepEqual(send(110), [110, 80, 20, 50]);
+  assert.deepEqual(send(140), [140, 110, 80, 20]);
+  // One that was there already, one that joins two, and what remains when the host has taken the first ones.
+  assert.deepEqual(send(50), [50, 140, 110, 80]);
+  assert.deepEqual(send(90), [80, 50, 140, 110]);
+  assert.deepEqual(send(100), [80, 50, 140, 20]);
+  assert.deepEqual(send(0), [80, 50, 140, 20]);
+  bench.guest({ seq: start + 10, data: 'x'.repeat(10) });
+  assert.deepEqual(blocks(bench.expect({ flags: ACK, ack: start + 30 })), [80, 50, 140]);
 });
 
 test('sends three duplicate ACKs to a guest without SACK, whose fast retransmit counts them', () => {
