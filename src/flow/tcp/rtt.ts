@@ -2,12 +2,13 @@
 
 /** RFC 6298 §2.1: before the first measurement. */
 const INITIAL = 1000;
-/** Below the RFC's 1 s (§2.4), as Linux does: the guest is one hop away and its delayed ACK is at most 40 ms. */
-const MINIMUM = 200;
+/**
+ * Longest delay of an ACK that is allowed for (RFC 6298 §2.4 wants 1 s for the whole, Linux does as we do): the guest is one hop
+ * away, but it may put off an ACK for 200 ms.
+ */
+const ALLOWANCE = 200;
 /** RFC 6298 §2.5 allows 60 s or more. */
 const MAXIMUM = 60_000;
-/** Clock granularity G: the timer wheel's tick. */
-const GRANULARITY = 4;
 
 export class RttEstimator {
   /** 0 until measured. */
@@ -45,7 +46,7 @@ export class RttEstimator {
     if (this.#backoff < 10) this.#backoff++;
   }
 
-  /** RFC 6298 §2.2, §2.3. */
+  /** RFC 6298 §2.2, §2.3; its clock granularity is below the allowance. */
   #measure(sample: number): void {
     if (this.smoothed === 0) {
       this.smoothed = Math.max(sample, 0.001);
@@ -54,6 +55,6 @@ export class RttEstimator {
       this.#variation += (Math.abs(this.smoothed - sample) - this.#variation) / 4;
       this.smoothed += (sample - this.smoothed) / 8;
     }
-    this.#base = Math.min(Math.max(this.smoothed + Math.max(GRANULARITY, 4 * this.#variation), MINIMUM), MAXIMUM);
+    this.#base = Math.min(this.smoothed + Math.max(ALLOWANCE, 4 * this.#variation), MAXIMUM);
   }
 }
