@@ -373,19 +373,24 @@ function withEcho(answer = 0): { bench: GatewayBench; echo: EchoForwarder; pings
 }
 
 test('a ping to another address is a real ping, answered from the address that was pinged', () => {
-  const { bench, echo, pings, targets } = withEcho();
-  bench.input(ipFrame({ destination: '192.168.127.254', protocol: 1, payload: echoRequest(Buffer.from('abc'), 9, 5) }));
-  assert.deepEqual(targets, ['127.0.0.1']);
-  assert.deepEqual(bench.port.take(), [], 'nothing before the host has answered');
-  pings[0]!.handler.onReady(1);
-  echo.pump();
-  const [reply] = bench.port.take();
-  assert.equal(ipv4.source(reply!, 14), address('192.168.127.254'));
-  assert.deepEqual([reply![34], reply!.readUInt16BE(38), reply!.readUInt16BE(40), reply!.subarray(42).toString()], [0, 9, 5, 'abc']);
-  assert.equal(sum(reply!, 34, reply!.length - 34), 0xffff);
-  bench.timers.advance(31_000);
-  assert.equal(pings[0]!.closed, true);
-  assert.equal(echo.size, 0);
+  for (const identifier of [9, 0]) {
+    const { bench, echo, pings, targets } = withEcho();
+    bench.input(ipFrame({ destination: '192.168.127.254', protocol: 1, payload: echoRequest(Buffer.from('abc'), identifier, 5) }));
+    assert.deepEqual(targets, ['127.0.0.1']);
+    assert.deepEqual(bench.port.take(), [], 'nothing before the host has answered');
+    pings[0]!.handler.onReady(1);
+    echo.pump();
+    const [reply] = bench.port.take();
+    assert.equal(ipv4.source(reply!, 14), address('192.168.127.254'));
+    assert.deepEqual(
+      [reply![34], reply!.readUInt16BE(38), reply!.readUInt16BE(40), reply!.subarray(42).toString()],
+      [0, identifier, 5, 'abc'],
+    );
+    assert.equal(sum(reply!, 34, reply!.length - 34), 0xffff);
+    bench.timers.advance(31_000);
+    assert.equal(pings[0]!.closed, true);
+    assert.equal(echo.size, 0);
+  }
 });
 
 test('a host that forbids pings is told to the guest; blocked destinations are not tried', () => {
