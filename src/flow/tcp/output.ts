@@ -21,14 +21,17 @@ export const HEADERS: number = ethernet.HEADER + ipv4.HEADER + tcp.HEADER;
 /** Room claimed for a segment without payload: headers and 40 bytes of options. */
 const CONTROL = HEADERS + 40;
 
-/** Payload that fits a frame on this network. */
+/** Payload that fits a frame on this network: 28 bytes at the smallest MTU there is. */
 export function localMss(ctx: TcpContext): number {
-  return Math.max(ctx.gateway.mtu - ipv4.HEADER - tcp.HEADER, 48);
+  return ctx.gateway.mtu - ipv4.HEADER - tcp.HEADER;
 }
 
-/** RFC 6691: the peer's MSS option says nothing about options; ours on data segments are none. */
+/**
+ * RFC 6691: the peer's MSS option says nothing about options; ours on data segments are none. A guest that asks for less than
+ * 48 bytes a segment gets them, but what doesn't fit the network is never sent.
+ */
 export function sendMss(ctx: TcpContext, option: number): number {
-  return Math.max(Math.min(option || DEFAULT_MSS, localMss(ctx)), 48);
+  return Math.min(Math.max(option || DEFAULT_MSS, 48), localMss(ctx));
 }
 
 /**
@@ -108,7 +111,8 @@ const blockLeft: Int32Array = new Int32Array(SACK_BLOCKS);
 const blockRight: Int32Array = new Int32Array(SACK_BLOCKS);
 
 function sackBlocks(ctx: TcpContext, flow: TcpFlow, at: number): number {
-  const count = flow.received!.outOfOrder.blocks(blockLeft, blockRight);
+  const fit = (ctx.gateway.mtu - ipv4.HEADER - tcp.HEADER - 4) >> 3;
+  const count = Math.min(flow.received!.outOfOrder.blocks(blockLeft, blockRight), fit);
   return writeSack(ctx.bytes, at, count, blockLeft, blockRight);
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIpv4 } from '../../../src/packet/address.ts';
+import * as ethernet from '../../../src/packet/ethernet.ts';
 import { Bench } from './bench.ts';
 
 function report(bench: Bench, mtu: number, changes: object = {}): void {
@@ -48,4 +49,18 @@ test('a report of nearly nothing does not make segments of nearly nothing', () =
     report(bench, mtu);
     assert.deepEqual(lengths(bench), mtu === 65_535 ? [] : [512, 512]);
   }
+});
+
+test('sends nothing that does not fit the smallest network there is, whatever the guest asks for', () => {
+  const bench = new Bench({ mtu: 68 });
+  const stream = bench.connected({ mss: 1460 });
+  stream.put(Buffer.alloc(100, 'x'));
+  bench.round();
+  assert.deepEqual(lengths(bench), [28, 28, 28, 16]);
+  // Five holes: three blocks of SACK find room.
+  for (let i = 1; i <= 5; i++) bench.guest({ seq: bench.seq + i * 20, data: 'out of order' });
+  assert.deepEqual(
+    bench.port.take().map((frame) => frame.length - ethernet.HEADER),
+    [52, 60, 68, 68, 68],
+  );
 });
