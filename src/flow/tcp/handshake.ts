@@ -187,6 +187,8 @@ export function openFromHost(
   flow.state = State.SYN_SENT;
   flow.endpoint = endpoint;
   endpoint.handler = flow;
+  // What the host has sent, ended or broken before now came with events that nobody heard.
+  flow.readable = flow.hangup = true;
   startWindow(flow, ctx.limits.receiveWindow);
   flow.rcvScale = WINDOW_SCALE;
   ctx.table.add(flow);
