@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { temporaryFolder } from '../guest/process.ts';
+import { Campaign, readCorpus } from './campaign.ts';
+import * as frames from './frames.ts';
+import { Judge, Verdict } from './judge.ts';
+import { readProgram, writeProgram } from './program.ts';
+import { minimize } from './vary.ts';
+import { GATEWAY, GATEWAY_MAC, HOST_ADDRESS, SUBNET, World } from './world.ts';
+
+const SECONDS = 50;
+/** Counters, of more than a hundred, that the corpus need not move. */
+const SILENT = 20;
+
+test('the corpus, and a minute of what can be made of it, finds no fault', { timeout: 180_000 }, async (t) => {
+  const seed = Math.floor(Math.random() * 0x7fffffff);
+  t.diagnostic(`seed ${seed}`);
+  const campaign = new Campaign({
+    seconds: SECONDS,
+    seed,
+    coverage: false,
+    findings: temporaryFolder(),
+    log: (line) => t.diagnostic(line),
+  });
+  const { finding, programs, silent } = await campaign.run();
+  assert.equal(finding, null, `seed ${seed}`);
+  assert.ok(programs > readCorpus().length, `${programs} programs`);
+  // The corpus alone leads to nearly everything the product counts: when it doesn't any more, the fuzzer has lost its way.
+  assert.ok(silent.length < SILENT, `never counted: ${silent.join(' ')}`);
+});
+
+/** A segment of a host to the first VM, as it should be. */
+function segment(): Uint8Array {
+  const bytes = frames.tcpBytes(
+    { port: 80, remotePort: 40_000, seq: 1, ack: 1, flags: 16, window: 100 },
+    new Uint8Array(0),
+    new Uint8Array(9).fill(0xe1),
+  );
+  const frame = frames.packet({ mac: GATEWAY_MAC, source: HOST_ADDRESS, destination: SUBNET + 10 }, 6, bytes);
+  frames.mendChecksums(frame);
+  return frame;
+}
+
+test('the judge takes a good frame, and none with a flaw', () => {
+  const good = segment();
+  assert.ok(new Judge(1500).frame(good, 0, good.length) !== null);
+  for (let at = 14; at < good.length; at++) {
+    const flawed = Uint8Array.from(good);
+    flawed[at]! ^= 0x10;
+    assert.throws(() => new Judge(1500).frame(flawed, 0, flawed.length), Verdict, `byte ${at}`);
+  }
+  assert.throws(() => new Judge(1500).frame(good, 0, good.length - 1), Verdict, 'cut off');
+  assert.throws(() => new Judge(48).frame(good, 0, good.length), Verdict, 'longer than the MTU');
+});
+
+test('the judge tells the bytes of a host from others, also in fragments', () => {
+  const datagram = (value: number): Uint8Array => {
+    const frame = frames.packet(
+      { mac: GATEWAY_MAC, source: HOST_ADDRESS, destination: SUBNET + 10 },
+      17,
+      frames.udpBytes(80, 90, new Uint8Array(10).fill(value)),
+    );
+    frames.mendChecksums(frame);
+    return frame;
+  };
+  assert.ok(new Judge(1500).frame(datagram(0xe0), 0, 52) !== null);
+  assert.throws(() => new Judge(1500).frame(datagram(0x1f), 0, 52), /byte 31 from a host that did not send it/);
+  const late = frames.packet({ mac: GATEWAY_MAC, source: HOST_ADDRESS, destination: SUBNET + 10 }, 17, new Uint8Array(8));
+  late[21] = 2;
+  frames.mendChecksums(late);
+  late.set([0, 0], 24);
+  assert.throws(() => new Judge(1500).frame(late, 0, late.length), Verdict, 'a fragment without the one before');
+});
+
+test('a world at rest says what is left over', async () => {
+  const world = new World(0);
+  assert.deepEqual(await world.rest(), []);
+  world.arena.lend({}, 4096);
+  assert.deepEqual(await world.rest(), ['4096 lent bytes']);
+  assert.equal(world.arena.outstanding, world.baseline + 4096);
+  assert.equal(world.gateway.address, GATEWAY);
+});
+
+test('programs are read as they were written, and others refused', () => {
+  for (const program of readCorpus()) assert.deepEqual(readProgram(writeProgram(program, 'a note')), program);
+  for (const text of ['', 'world 1\nff', 'world x', `world 1\n${'g'.repeat(32)}`]) assert.throws(() => readProgram(text), TypeError);
+});
+
+test('a program is cut down to the steps that matter', async () => {
+  const steps = Array.from({ length: 40 }, (_, i) => new Uint8Array(16).fill(i));
+  const needed = (program: { steps: readonly Uint8Array[] }): boolean =>
+    [3, 17, 39].every((i) => program.steps.some((step) => step[0] === i));
+  const smallest = await minimize({ world: 0, steps }, async (program) => needed(program));
+  assert.deepEqual(
+    smallest.steps.map((step) => step[0]),
+    [3, 17, 39],
+  );
+});

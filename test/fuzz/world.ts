@@ -1,0 +1,274 @@
+/**
+ * A whole virtual network as network.ts wires it, on a manual clock and a host in memory.
+ *
+ *     VMs ⇄ memory ports ⇄ switch ⇄ gateway ⇄ flows ⇄ memory-host.ts
+ *                                └── DHCP, DNS ─ hostile-upstream.ts
+ *
+ * A world lasts for many programs. After each it must be as at the start: `rest` lets time pass and says what is left over.
+ */
+import { IpAddress, parseIpv4 } from '../../src/packet/address.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../src/packet/ipv4.ts';
+import { parseMac } from '../../src/packet/mac.ts';
+import { Arena } from '../../src/runtime/arena.ts';
+import { arenaSum } from '../../src/runtime/arena-checksum.ts';
+import { ManualClock, SeededRandom } from '../../src/runtime/clock.ts';
+import { TimerWheel } from '../../src/runtime/timer-wheel.ts';
+import { type FrameSink, MemoryPort } from '../../src/link/memory-port.ts';
+import { Switch } from '../../src/switch/switch.ts';
+import { Gateway } from '../../src/gateway/gateway.ts';
+import { EchoForwarder } from '../../src/flow/echo.ts';
+import { FlowPolicy } from '../../src/flow/policy.ts';
+import { GatewayServices } from '../../src/flow/service-host.ts';
+import { TcpEngine } from '../../src/flow/tcp/engine.ts';
+import { UdpEngine } from '../../src/flow/udp/engine.ts';
+import { TcpForward } from '../../src/forward/tcp-forward.ts';
+import { LeasePool } from '../../src/service/dhcp/lease-pool.ts';
+import { DhcpServer } from '../../src/service/dhcp/server.ts';
+import { Forwarder } from '../../src/service/dns/forwarder.ts';
+import { DnsServer } from '../../src/service/dns/server.ts';
+import { Zones } from '../../src/service/dns/zones.ts';
+import { internalZones } from '../../src/config/defaults.ts';
+import { HostileUpstream } from './hostile-upstream.ts';
+import { MemoryHost } from './memory-host.ts';
+
+export const GATEWAY = parseIpv4('192.168.127.1')!;
+export const HOST_ADDRESS = parseIpv4('192.168.127.254')!;
+export const SUBNET = parseIpv4('192.168.127.0')!;
+const MASK = parseIpv4('255.255.255.0')!;
+export const GATEWAY_MAC = parseMac('5a:94:ef:e4:0c:dd')!;
+/** Rounds of one turn: work that calls for ever more work is a fault. */
+const ROUNDS = 50_000;
+/** Milliseconds, and steps of time, within which everything must have come to its end. */
+const REST = 48 * 3_600_000;
+const REST_STEPS = 20_000;
+
+/** The worlds there are: the last is short of memory and of table space, so that refusals are found. */
+const WORLDS: readonly { mtu: number; arena: number; flows: number; receiveWindow: number }[] = [
+  { mtu: 1500, arena: 128 << 20, flows: 65_536, receiveWindow: 512 * 1024 },
+  { mtu: 65_520, arena: 128 << 20, flows: 65_536, receiveWindow: 2 << 20 },
+  { mtu: 68, arena: 20 << 20, flows: 24, receiveWindow: 512 * 1024 },
+];
+export const WORLD_COUNT: number = WORLDS.length;
+
+/** An arena that knows what is taken. */
+class CountingArena extends Arena {
+  outstanding = 0;
+
+  override allocate(bytes: number): number {
+    const at = super.allocate(bytes);
+    if (at >= 0) this.outstanding += bytes;
+    return at;
+  }
+
+  override free(at: number, bytes: number): void {
+    super.free(at, bytes);
+    this.outstanding -= bytes;
+  }
+}
+
+export class World {
+  readonly mtu: number;
+  readonly clock: ManualClock = new ManualClock();
+  readonly arena: CountingArena;
+  readonly timers: TimerWheel;
+  readonly host: MemoryHost;
+  readonly upstream: HostileUpstream;
+  readonly gateway: Gateway;
+  readonly switch: Switch;
+  readonly tcp: TcpEngine;
+  readonly udp: UdpEngine;
+  readonly echo: EchoForwarder;
+  readonly dhcp: DhcpServer;
+  readonly dns: DnsServer;
+  readonly leases: LeasePool;
+  readonly forward: TcpForward;
+  readonly #forwarder: Forwarder;
+  readonly #ports: Set<MemoryPort> = new Set();
+  #woken = false;
+  /** A service of this process was given something to do. */
+  handed = false;
+  #nextPort = 0;
+  /** Bytes of the arena that the network takes for itself. */
+  readonly baseline: number;
+  /** Of the longest turn so far in this program, in milliseconds of the real clock. */
+  longestTurn = 0;
+
+  constructor(number: number) {
+    const { mtu, arena: size, flows, receiveWindow } = WORLDS[number % WORLDS.length]!;
+    this.mtu = mtu;
+    const arena = new CountingArena(size);
+    this.arena = arena;
+    const timers = new TimerWheel(this.clock.now());
+    this.timers = timers;
+    const random = new SeededRandom(number + 1);
+    const sum = arenaSum(arena);
+    this.host = new MemoryHost(arena);
+    this.gateway = new Gateway({
+      arena,
+      sum,
+      timers,
+      random,
+      mac: GATEWAY_MAC,
+      address: GATEWAY,
+      subnet: SUBNET,
+      mask: MASK,
+      virtualAddresses: [HOST_ADDRESS],
+      mtu,
+    });
+    const { gateway } = this;
+    const now = (): number => timers.now;
+    this.switch = new Switch({ bytes: arena.bytes, gatewayMac: GATEWAY_MAC, gateway, now });
+    gateway.connect(this.switch);
+    const policy = new FlowPolicy({ nat: new Map([[HOST_ADDRESS, parseIpv4('127.0.0.1')!]]), allowLinkLocal: false });
+    const wake = (): void => {
+      this.#woken = true;
+    };
+    const shared = { arena, sum, timers, random, host: this.host, gateway, policy };
+    this.tcp = new TcpEngine({ ...shared, limits: { receiveWindow, flows, connecting: flows >>> 1, timeWait: flows >>> 2 } }, wake);
+    this.udp = new UdpEngine({ ...shared, maxFlows: flows }, wake);
+    this.echo = new EchoForwarder(shared, wake);
+    gateway.transport(PROTOCOL_TCP, this.tcp);
+    gateway.transport(PROTOCOL_UDP, this.udp);
+    gateway.icmpInput.echo = this.echo;
+    gateway.onBatch(() => this.tcp.endOfBatch());
+    gateway.onBatch(() => this.udp.endOfBatch());
+    gateway.onBatch(() => this.echo.endOfBatch());
+    gateway.onDrained((port) => this.tcp.drained(port));
+    gateway.onDrained((port) => this.udp.drained(port));
+    gateway.onDetached(() => this.tcp.detached());
+    gateway.onDetached(() => this.udp.detached());
+    gateway.onDetached((port) => this.echo.detached(port));
+    gateway.onReport((report) => this.tcp.report(report));
+    gateway.onReport((report) => this.udp.report(report));
+    this.leases = new LeasePool({ subnet: SUBNET, mask: MASK, reserved: [GATEWAY, HOST_ADDRESS], statics: new Map(), now });
+    gateway.onDetached((port) => this.leases.detached(port));
+    this.dhcp = new DhcpServer({ pool: this.leases, gateway: GATEWAY, mask: MASK, mtu, searchDomains: ['example.com', 'internal'] });
+    this.upstream = new HostileUpstream(timers);
+    this.#forwarder = new Forwarder(this.upstream, () => ['192.0.2.1', '192.0.2.2'], random);
+    const zones = new Zones(internalZones('192.168.127.1', '192.168.127.254'));
+    const hosts = { addresses: new Map([['known', [Uint8Array.of(10, 1, 1, 1)]]]), pointers: new Map<string, Uint8Array[]>() };
+    this.dns = new DnsServer({ zones, hosts: () => hosts, forwarder: this.#forwarder, timers });
+    const services = new GatewayServices(arena, this.tcp, this.udp, () => {
+      this.handed = true;
+    });
+    this.dhcp.listen(services);
+    this.dns.listen(services);
+    const target = { address: IpAddress.v4(SUBNET + 10), port: 22 };
+    const source = IpAddress.v4(GATEWAY);
+    this.forward = new TcpForward(IpAddress.v4(0), 2222, target, {
+      host: this.host,
+      neighbours: gateway.neighbours,
+      tcp: this.tcp,
+      source,
+    });
+    this.baseline = arena.outstanding;
+  }
+
+  /** Null when the arena has no room for another VM. */
+  attach(name: string, sink: FrameSink): MemoryPort | null {
+    const scheduler = { wake: (): void => void (this.#woken = true) };
+    try {
+      const port = new MemoryPort(this.#nextPort++, name, this.arena, scheduler, this.switch, sink);
+      this.#ports.add(port);
+      this.switch.attached(port);
+      return port;
+    } catch (error) {
+      if (error instanceof RangeError) return null;
+      throw error;
+    }
+  }
+
+  detach(port: MemoryPort): void {
+    this.#ports.delete(port);
+    port.close();
+  }
+
+  /** A turn as the turn loop makes it: rounds of phases while there is work, then what was put off. */
+  turn(): void {
+    const started = performance.now();
+    this.timers.advance(this.clock.now());
+    this.#rounds();
+    if ((this.tcp.endOfTurn(true) & 1) !== 0) this.#rounds();
+    this.longestTurn = Math.max(this.longestTurn, performance.now() - started);
+  }
+
+  #rounds(): void {
+    for (let rounds = 0; rounds < ROUNDS; rounds++) {
+      this.#woken = false;
+      let more = false;
+      for (const port of this.#ports) if (port.deliver()) more = true;
+      if (this.tcp.pump()) more = true;
+      if (this.udp.pump()) more = true;
+      if (this.echo.pump()) more = true;
+      for (const port of this.#ports) if (port.flush()) more = true;
+      if (!more && !this.#woken) return;
+    }
+    throw new Error(`a turn of ${ROUNDS} rounds: work never ends`);
+  }
+
+  /** Lets the services in this process do what they were handed, and passes on what they say. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 8 && this.handed; i++) {
+      this.handed = false;
+      await nodesTurn();
+      this.turn();
+    }
+  }
+
+  /** Nobody sends any more, and two days pass. Returns what has not come to an end. */
+  async rest(): Promise<string[]> {
+    const end = this.clock.now() + REST;
+    for (let i = 0; this.timers.untilNext() !== Infinity; i++) {
+      if (i === REST_STEPS) return [`a timer goes on for ever: still ${this.#left().join(', ')}`];
+      this.clock.advance(Math.max(this.timers.untilNext(), 4));
+      if (this.clock.now() > end) return [`something lasts longer than two days: still ${this.#left().join(', ')}`];
+      this.turn();
+      if (this.upstream.waiting > 0) this.handed = true;
+      await this.settle();
+    }
+    return this.#left();
+  }
+
+  #left(): string[] {
+    const left: [string, number][] = [
+      ['TCP flows', this.tcp.size],
+      ['UDP flows', this.udp.size],
+      ['ping flows', this.echo.size],
+      ['datagrams in reassembly', this.gateway.reassembly.size],
+      ['lent bytes', this.arena.lent],
+      ['host endpoints', this.host.open],
+      ['DNS queries', this.upstream.waiting],
+    ];
+    return left.filter(([, count]) => count !== 0).map(([what, count]) => `${count} ${what}`);
+  }
+
+  /** Every counter there is, by name. */
+  counters(into: Map<string, number>): void {
+    const groups: [string, object][] = [
+      ['tcp', this.tcp.counters],
+      ['udp', this.udp.counters],
+      ['echo', this.echo.counters],
+      ['ip', this.gateway.counters],
+      ['icmp', this.gateway.icmpInput.counters],
+      ['errors', this.gateway.icmp],
+      ['arp', this.gateway.arp],
+      ['reassembly', this.gateway.reassembly.counters],
+      ['switch', this.switch.counters],
+      ['dhcp', this.dhcp.counters],
+      ['dns', this.dns.counters],
+      ['forwarder', this.#forwarder.counters],
+      ['forward', this.forward],
+      ['neighbours', this.gateway.neighbours],
+    ];
+    for (const [group, counters] of groups) {
+      for (const [name, value] of Object.entries(counters)) if (typeof value === 'number') into.set(`${group}.${name}`, value);
+    }
+  }
+}
+
+/** Node runs what streams and promises have put off. */
+function nodesTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
