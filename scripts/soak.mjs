@@ -1,0 +1,10 @@
+// `npm run soak -- [--minutes 20]`: builds, and runs the soak of test/guest/soak.ts for as long. Needs root, TAP and dhclient. Ends with 1 when it fails.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const tsc = fileURLToPath(import.meta.resolve('typescript/package.json')).replace(/package\.json$/, 'bin/tsc');
+for (const args of [['scripts/build.mjs'], [tsc, '-p', 'tsconfig.json'], ['build/test/guest/soak-main.js', ...process.argv.slice(2)]]) {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
