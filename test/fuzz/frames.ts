@@ -33,8 +33,9 @@ const LENGTHS = [0, 0, 1, 2, 100, 536, 1000, 1448, 1460];
 
 /** Bytes of payload that a step asks for. */
 export function payloadLength({ length }: Step): number {
-  const large = length >= 0xf000 ? LARGEST : 9000;
-  return length < 0xc000 ? pick(LENGTHS, length) : length % (large + 1);
+  if (length < 0x8000) return pick(LENGTHS, length);
+  if (length < 0xc000) return length % 1500;
+  return length % ((length >= 0xf000 ? LARGEST : 9000) + 1);
 }
 
 /** Payload of VM `vm`: the upper half of each byte is its number plus one. */
