@@ -307,10 +307,13 @@ async function distil(programs: readonly Program[]): Promise<Program[]> {
   }
 }
 
+/** What `keepCorpus` has written; programs with another name were written by hand. */
+const FOUND = /^[0-9a-f]{12}\.hex$/;
+
 /** Puts the best of `programs` in the place of the corpus. */
 export async function keepCorpus(programs: readonly Program[]): Promise<number> {
   const chosen = await distil(programs);
-  for (const name of readdirSync(CORPUS)) if (name.endsWith('.hex')) rmSync(join(CORPUS, name));
+  for (const name of readdirSync(CORPUS)) if (FOUND.test(name)) rmSync(join(CORPUS, name));
   for (const program of chosen) {
     const text = writeProgram(program);
     writeFileSync(join(CORPUS, `${createHash('sha256').update(text).digest('hex').slice(0, 12)}.hex`), text);

@@ -22,8 +22,8 @@ const VMS = 4;
 const SLOTS = 16;
 /** Of one program; what is beyond is not sent. A few steps can ask for a hundred thousand fragments. */
 const FRAME_LIMIT = 1500;
-/** Real milliseconds that a turn may take: what takes longer holds up every VM. */
-const TURN_LIMIT = 1000;
+/** Milliseconds of processor time that a turn may take, the judging included: what takes longer holds up every VM. */
+const TURN_LIMIT = 500;
 const TIMES = [1, 5, 41, 210, 1000, 3000, 31_000, 121_000, 7_300_000];
 const ERRNOS = [ECONNREFUSED, ECONNRESET, ENETUNREACH, EMFILE, ENOBUFS, EMSGSIZE, EPERM, EAGAIN];
 const FLAGS = [
