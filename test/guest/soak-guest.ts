@@ -148,20 +148,20 @@ async function abort(): Promise<void> {
 
 async function datagrams(): Promise<void> {
   const socket = createSocket('udp4');
-  let pending = 0;
+  const waiting = { answers: 0 };
   socket.on('message', (message) => {
     if (!message.equals(BLOB.subarray(0, message.length))) counts.failures.push(`a datagram of ${message.length} other bytes`);
-    pending--;
+    waiting.answers--;
   });
   for (let i = 0; i < 40; i++) {
     socket.send(BLOB.subarray(0, Math.floor(Math.random() ** 3 * 9000)), ports.datagramEcho, host);
-    pending++;
+    waiting.answers++;
     counts.datagrams++;
     await pause(10);
   }
   // On a busy machine late is not lost.
-  for (let i = 0; i < 50 && pending > 0; i++) await pause(100);
-  counts.datagramsLost += pending;
+  for (let i = 0; i < 50 && waiting.answers > 0; i++) await pause(100);
+  counts.datagramsLost += waiting.answers;
   socket.close();
 }
 
