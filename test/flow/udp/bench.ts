@@ -5,7 +5,8 @@
  *     bench.answerWith(endpoint, …)    the host's peer answers; frames are in bench.port.take()
  */
 import { FlowPolicy } from '../../../src/flow/policy.ts';
-import { UdpEngine, type UdpGateway } from '../../../src/flow/udp/engine.ts';
+import type { UdpGateway } from '../../../src/flow/udp/context.ts';
+import { UdpEngine } from '../../../src/flow/udp/engine.ts';
 import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../../src/gateway/packet.ts';
 import type { DatagramEndpoint, EndpointHandler, HostNetwork, Spans } from '../../../src/host/endpoint.ts';

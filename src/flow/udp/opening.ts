@@ -1,0 +1,85 @@
+/** How a conversation begins, and who makes room for it. */
+import { IpAddress, MAPPED } from '../../packet/address.ts';
+import * as icmp from '../../packet/icmpv4.ts';
+import * as udp from '../../packet/udp.ts';
+import type { InboundPacket } from '../../gateway/packet.ts';
+import type { DatagramEndpoint } from '../../host/endpoint.ts';
+import { EMFILE, ENFILE } from '../../host/errno.ts';
+import type { Port } from '../../link/port.ts';
+import type { UdpContext } from './context.ts';
+import { UdpFlow } from './flow.ts';
+import { tellGuest } from './host-errors.ts';
+import { adopt } from './lifetime.ts';
+import { sendChain } from './sending.ts';
+
+/** A guest that opens thousands of conversations at once must not hold up the others: what is beyond is dropped. */
+export const OPENINGS = 128;
+
+/** The first datagram of a conversation, with `length` payload bytes. Null when it was dealt with otherwise, or refused. */
+export function openFromGuest(
+  ctx: UdpContext,
+  packet: InboundPacket,
+  guestPort: number,
+  remotePort: number,
+  length: number,
+): UdpFlow | null {
+  const { gateway, policy, counters } = ctx;
+  const destination = packet.destination3;
+  const local = gateway.isLocal(destination);
+  if (ctx.services.deliver(packet, local, packet.payload + udp.HEADER, length)) {
+    counters.toServices++;
+    return null;
+  }
+  if (packet.source3 === 0 || policy.blocked(destination)) {
+    counters.blocked++;
+    return null;
+  }
+  if (ctx.openings <= 0) {
+    counters.dropFlood++;
+    return null;
+  }
+  const target = policy.translate(destination);
+  if (gateway.isLocal(target)) {
+    counters.refused++;
+    gateway.icmp.unreachable(packet, icmp.CODE_PORT);
+    return null;
+  }
+  ctx.openings--;
+  const flow = new UdpFlow(ctx, packet.neighbour, guestPort, [0, 0, MAPPED, destination], remotePort);
+  const endpoint = dial(ctx, target, remotePort, guestPort, flow);
+  if (typeof endpoint === 'number') {
+    tellGuest(ctx, packet, -endpoint);
+    return null;
+  }
+  flow.endpoint = endpoint;
+  // Only now: a destination that can't be dialled costs nobody his conversation.
+  makeRoom(ctx, flow.vm);
+  adopt(ctx, flow);
+  counters.opened++;
+  return flow;
+}
+
+/** A host without descriptors gets one back from a conversation. */
+function dial(ctx: UdpContext, target: number, port: number, localPort: number, flow: UdpFlow): DatagramEndpoint | number {
+  const address = new IpAddress(0, 0, MAPPED, target);
+  const endpoint = ctx.host.openDatagram(address, port, localPort, flow);
+  if (endpoint !== -EMFILE && endpoint !== -ENFILE) return endpoint;
+  ctx.counters.hostExhausted++;
+  if (!evict(ctx, flow.vm)) return endpoint;
+  return ctx.host.openDatagram(address, port, localPort, flow);
+}
+
+/** A conversation more for this VM. */
+export function makeRoom(ctx: UdpContext, vm: Port): void {
+  if (!ctx.table.shares.allows(vm)) evict(ctx, vm);
+}
+
+/** One conversation makes room for another of this VM. */
+function evict(ctx: UdpContext, vm: Port): boolean {
+  const leaving = ctx.order.first(ctx.table.shares.donor(vm));
+  if (leaving === undefined) return false;
+  ctx.counters.evicted++;
+  if (leaving.chainHead >= 0) sendChain(ctx, leaving);
+  ctx.remove(leaving);
+  return true;
+}
