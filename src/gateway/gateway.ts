@@ -136,6 +136,12 @@ export class Gateway implements GatewayInput {
     return word === this.address;
   }
 
+  /** An address that a host beyond the gateway can have. */
+  isOutside(word: number): boolean {
+    const first = word >>> 24;
+    return first !== 0 && first !== 127 && first < 224 && (word & this.#mask) !== this.#subnet;
+  }
+
   /** An address of the subnet that can be a guest's. */
   #isGuest(address: number): boolean {
     return (address & this.#mask) === this.#subnet && address !== this.#subnet && address !== this.#broadcast && address !== this.address;

@@ -39,15 +39,23 @@ export class IcmpErrors {
 
   /** Destination unreachable; codes in src/packet/icmpv4.ts. */
   unreachable(packet: InboundPacket, code: number): void {
-    this.#send(packet, icmp.UNREACHABLE, code, 0);
+    this.#send(packet, icmp.UNREACHABLE, code, 0, this.#answerer(packet));
   }
 
-  /** RFC 1191 §4: the packet did not fit `mtu` and must not be fragmented. */
-  fragmentationNeeded(packet: InboundPacket, mtu: number): void {
-    this.#send(packet, icmp.UNREACHABLE, icmp.CODE_FRAGMENTATION_NEEDED, mtu & 0xffff);
+  /**
+   * What the network beyond the gateway said about the packet, from the address of who said it (0: the gateway's own).
+   * `mtu`: with CODE_FRAGMENTATION_NEEDED the next hop's in bytes (RFC 1191 §4), else 0.
+   */
+  relay(packet: InboundPacket, type: number, code: number, mtu: number, from: number): void {
+    this.#send(packet, type, code, mtu & 0xffff, from === 0 ? this.#gateway : from);
   }
 
-  #send(packet: InboundPacket, type: number, code: number, rest: number): void {
+  /** The address the guest talked to, as its host would answer; the gateway where that is not a host's. */
+  #answerer(packet: InboundPacket): number {
+    return packet.destination3 >>> 24 === 0 ? this.#gateway : packet.destination3;
+  }
+
+  #send(packet: InboundPacket, type: number, code: number, rest: number, source: number): void {
     if (!this.#answerable(packet) || !this.#take()) {
       this.suppressed++;
       return;
@@ -59,8 +67,6 @@ export class IcmpErrors {
     bytes.set(packet.bytes.subarray(packet.header, packet.header + quoted), at + icmp.HEADER);
     const length = icmp.HEADER + quoted;
     icmp.setChecksum(bytes, at, finish(this.#sum(at, length, 0)));
-    // From the address the guest talked to, as its host would answer; from the gateway where that is not a host's.
-    const source = packet.destination3 >>> 24 === 0 ? this.#gateway : packet.destination3;
     if (this.#output.send(packet.neighbour, source, packet.source3, ipv4.PROTOCOL_ICMP, at, length)) this.sent++;
   }
 

@@ -53,6 +53,23 @@ export interface StreamEndpoint {
   reset(): void;
 }
 
+/** RFC 1700's TTL, which hosts use by default. */
+export const DEFAULT_HOPS = 64;
+
+/** What the host or its network reported about a datagram that was sent. Its owner reuses it. */
+export class DatagramReport {
+  errno = 0;
+  /** ICMP type and code (RFC 792) of the network's message; type -1 when the host itself refused the datagram. */
+  type = -1;
+  code = 0;
+  /** With EMSGSIZE: MTU of the path in bytes, 0 when it was not told. */
+  mtu = 0;
+  /** IPv4 address of who reported, as a signed word; 0 when the host did. */
+  offender = 0;
+  /** Bytes of the datagram's payload that were quoted. */
+  length = 0;
+}
+
 /** A connected datagram conversation. */
 export interface DatagramEndpoint {
   handler: EndpointHandler;
@@ -63,6 +80,15 @@ export interface DatagramEndpoint {
    * lengths go to `lengths` (0 is a datagram). Returns how many, -EAGAIN, or an errno.
    */
   receive(at: number, size: number, stride: number, count: number, lengths: Int32Array): number;
+  /**
+   * Takes the oldest report, whose quoted payload goes to arena offset `at`, at most `size` bytes. False when there is none.
+   * HANGUP tells when to ask; once all are taken, `send` and `receive` no longer fail with what they said.
+   */
+  nextReport(report: DatagramReport, at: number, size: number): boolean;
+  /** On: datagrams larger than the path's MTU are refused (-EMSGSIZE, with a report). Off, as at first: the host fragments them. */
+  dontFragment(on: boolean): void;
+  /** Hops that datagrams may take from now on, 1 to 254; DEFAULT_HOPS or more: the host's default, as at first. */
+  limitHops(hops: number): void;
   close(): void;
 }
 

@@ -1,13 +1,16 @@
 /** The errors that endpoints report, as positive numbers. */
 export {
   EACCES,
+  EADDRNOTAVAIL,
   EAGAIN,
   ECONNREFUSED,
   ECONNRESET,
   EHOSTUNREACH,
   EINPROGRESS,
+  EINVAL,
   EMFILE,
   EMSGSIZE,
+  ENETDOWN,
   ENETUNREACH,
   ENFILE,
   ENOBUFS,

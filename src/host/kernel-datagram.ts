@@ -1,8 +1,21 @@
 /** A connected UDP socket of the host as DatagramEndpoint. */
-import { EPOLLET, EPOLLIN, EPOLLOUT, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC } from '../system/constants.ts';
-import { close, recv, recvmmsg, send, sendmmsg } from '../system/syscalls.ts';
+import {
+  EPOLLET,
+  EPOLLIN,
+  EPOLLOUT,
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_DO,
+  IP_PMTUDISC_WANT,
+  IP_TTL,
+  IPPROTO_IP,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_TRUNC,
+} from '../system/constants.ts';
+import { close, recv, recvmmsg, send, sendmmsg, setsockopt } from '../system/syscalls.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
-import type { DatagramEndpoint, EndpointHandler, Spans } from './endpoint.ts';
+import { type DatagramEndpoint, type DatagramReport, DEFAULT_HOPS, type EndpointHandler, type Spans } from './endpoint.ts';
+import type { ErrorQueue } from './error-queue.ts';
 import { type KernelMemory, MESSAGES } from './kernel-memory.ts';
 import { endpointEvents } from './kernel-stream.ts';
 
@@ -11,17 +24,19 @@ export class KernelDatagram implements DatagramEndpoint, Watcher {
   readonly #fd: number;
   readonly #loop: TurnLoop;
   readonly #memory: KernelMemory;
+  readonly #errors: ErrorQueue;
   readonly #token: number;
   #closed = false;
 
   readonly #closing: (() => void) | undefined;
 
   /** Takes over `fd`: connected, nonblocking. `closing` is called once, at the end. */
-  constructor(fd: number, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler, closing?: () => void) {
+  constructor(fd: number, loop: TurnLoop, memory: KernelMemory, errors: ErrorQueue, handler: EndpointHandler, closing?: () => void) {
     this.#closing = closing;
     this.#fd = fd;
     this.#loop = loop;
     this.#memory = memory;
+    this.#errors = errors;
     this.handler = handler;
     this.#token = loop.watch(fd, EPOLLIN | EPOLLOUT | EPOLLET, this);
   }
@@ -59,6 +74,19 @@ export class KernelDatagram implements DatagramEndpoint, Watcher {
     const got = recvmmsg(this.#fd, memory.messageSlots(at, size, stride, wanted), wanted, MSG_DONTWAIT | MSG_TRUNC);
     for (let i = 0; i < got; i++) lengths[i] = Math.min(memory.messageLength(i), size);
     return got;
+  }
+
+  nextReport(report: DatagramReport, at: number, size: number): boolean {
+    return this.#errors.next(this.#fd, report, at, size);
+  }
+
+  dontFragment(on: boolean): void {
+    setsockopt(this.#fd, IPPROTO_IP, IP_MTU_DISCOVER, this.#memory.int(on ? IP_PMTUDISC_DO : IP_PMTUDISC_WANT), 4);
+  }
+
+  limitHops(hops: number): void {
+    // -1 is the default.
+    setsockopt(this.#fd, IPPROTO_IP, IP_TTL, this.#memory.int(hops < DEFAULT_HOPS ? hops : -1), 4);
   }
 
   close(): void {

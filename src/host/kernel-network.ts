@@ -28,6 +28,7 @@ import type {
   StreamEndpoint,
   StreamListener,
 } from './endpoint.ts';
+import { ErrorQueue } from './error-queue.ts';
 import { KernelDatagram } from './kernel-datagram.ts';
 import { KernelListener } from './kernel-listener.ts';
 import { KernelMemory } from './kernel-memory.ts';
@@ -48,6 +49,7 @@ export class KernelNetwork implements HostNetwork {
   readonly #loop: TurnLoop;
   readonly #arena: Arena;
   readonly #memory: KernelMemory;
+  readonly #errors: ErrorQueue;
   #keptPorts = 0;
   #pingBuffer = -1;
   #pingIdentifier = process.pid & 0xffff;
@@ -57,6 +59,7 @@ export class KernelNetwork implements HostNetwork {
     this.#loop = loop;
     this.#arena = arena;
     this.#memory = new KernelMemory(arena, seeks ?? kernelSeeks(arena));
+    this.#errors = new ErrorQueue(this.#memory);
   }
 
   connectStream(address: IpAddress, port: number, handler: EndpointHandler): StreamEndpoint | number {
@@ -80,14 +83,15 @@ export class KernelNetwork implements HostNetwork {
     const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | FLAGS, 0);
     if (fd < 0) return fd;
     const keeps = localPort >= UNPRIVILEGED && this.#keptPorts < KEPT_PORTS && this.#bindAny(fd, address.isIpv4, localPort);
+    if (address.isIpv4) this.#errors.enable(fd);
     const status = this.#connect(fd, address, port);
     if (status < 0) {
       close(fd);
       return status;
     }
-    if (!keeps) return new KernelDatagram(fd, this.#loop, this.#memory, handler);
+    if (!keeps) return new KernelDatagram(fd, this.#loop, this.#memory, this.#errors, handler);
     this.#keptPorts++;
-    return new KernelDatagram(fd, this.#loop, this.#memory, handler, () => this.#keptPorts--);
+    return new KernelDatagram(fd, this.#loop, this.#memory, this.#errors, handler, () => this.#keptPorts--);
   }
 
   /** Best effort: where the port is taken the kernel picks another when the socket is connected. */

@@ -16,6 +16,16 @@ export const IPPROTO_TCP = 6;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 
+export const IP_TTL = 2;
+export const IP_MTU_DISCOVER = 10;
+export const IP_RECVERR = 11;
+/** Values of IP_MTU_DISCOVER: fragment what is larger than the known path MTU, or refuse it (EMSGSIZE). */
+export const IP_PMTUDISC_WANT = 1;
+export const IP_PMTUDISC_DO = 2;
+/** Values of ee_origin: the host itself, or an ICMP message. */
+export const SO_EE_ORIGIN_LOCAL = 1;
+export const SO_EE_ORIGIN_ICMP = 2;
+
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
@@ -35,6 +45,7 @@ export const SHUT_WR = 1;
 export const MSG_PEEK = 0x2;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 
 export const EPOLL_CTL_ADD = 1;

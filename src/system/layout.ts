@@ -15,6 +15,12 @@ export const MSGHDR = { size: 56, name: 0, nameLength: 8, iov: 16, iovCount: 24,
 /** struct mmsghdr: a msghdr and the number of bytes transferred. */
 export const MMSGHDR = { size: 64, length: 56 } as const;
 
+/** struct cmsghdr: length, level, type; its data stands behind it. */
+export const CMSGHDR = { size: 16, level: 8, type: 12 } as const;
+
+/** struct sock_extended_err, and the address of who reported, a sockaddr behind it (SO_EE_OFFENDER). */
+export const EXTENDED_ERROR = { size: 16, errno: 0, origin: 4, type: 5, code: 6, info: 8, offender: 16 } as const;
+
 /** struct epoll_event is packed on x64 only. */
 export const EPOLL_EVENT: { readonly size: number; readonly events: number; readonly data: number } =
   process.arch === 'x64' ? { size: 12, events: 0, data: 4 } : { size: 16, events: 0, data: 8 };
@@ -48,6 +54,16 @@ export function selfTest(c: CLayout): void {
     controlLength: 'size_t',
     flags: 'int',
   });
+  const cmsghdr = c.struct({ length: 'size_t', level: 'int', type: 'int' });
+  const extendedError = c.struct({
+    errno: 'uint32_t',
+    origin: 'uint8_t',
+    type: 'uint8_t',
+    code: 'uint8_t',
+    pad: 'uint8_t',
+    info: 'uint32_t',
+    data: 'uint32_t',
+  });
   const event = { events: 'uint32_t', data: 'uint64_t' };
   const epollEvent = process.arch === 'x64' ? c.pack(event) : c.struct(event);
   const program = c.struct({ length: 'uint16_t', filter: 'void *' });
@@ -59,6 +75,11 @@ export function selfTest(c: CLayout): void {
     ['msghdr.iovCount', MSGHDR.iovCount, c.offsetof(msghdr, 'iovCount')],
     ['msghdr.controlLength', MSGHDR.controlLength, c.offsetof(msghdr, 'controlLength')],
     ['msghdr.flags', MSGHDR.flags, c.offsetof(msghdr, 'flags')],
+    ['cmsghdr', CMSGHDR.size, c.sizeof(cmsghdr)],
+    ['cmsghdr.type', CMSGHDR.type, c.offsetof(cmsghdr, 'type')],
+    ['sock_extended_err', EXTENDED_ERROR.size, c.sizeof(extendedError)],
+    ['sock_extended_err.code', EXTENDED_ERROR.code, c.offsetof(extendedError, 'code')],
+    ['sock_extended_err.info', EXTENDED_ERROR.info, c.offsetof(extendedError, 'info')],
     ['sock_fprog', SOCK_FPROG.size, c.sizeof(program)],
     ['sock_fprog.filter', SOCK_FPROG.filter, c.offsetof(program, 'filter')],
     ['epoll_event', EPOLL_EVENT.size, c.sizeof(epollEvent)],

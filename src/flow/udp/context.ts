@@ -4,7 +4,7 @@ import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
 import type { TimerWheel } from '../../runtime/timer-wheel.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
-import type { HostNetwork, Spans } from '../../host/endpoint.ts';
+import type { DatagramReport, HostNetwork, Spans } from '../../host/endpoint.ts';
 import type { BatchChain } from '../batch-chain.ts';
 import type { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
@@ -15,7 +15,12 @@ import type { UseOrder } from './use-order.ts';
 
 export interface UdpGateway extends DeliveryGateway {
   isLocal(word: number): boolean;
-  readonly icmp: { unreachable(packet: InboundPacket, code: number): void };
+  isOutside(word: number): boolean;
+  /** See IcmpErrors. */
+  readonly icmp: {
+    unreachable(packet: InboundPacket, code: number): void;
+    relay(packet: InboundPacket, type: number, code: number, mtu: number, from: number): void;
+  };
 }
 
 export interface UdpOptions {
@@ -42,10 +47,15 @@ export class UdpCounters {
   toServices = 0;
   refused = 0;
   unreachable = 0;
+  /** A router reported that a datagram's hops were used up, or its fragments did not arrive in time. */
+  expired = 0;
+  /** The socket's address or network is the host's no more; the guest's next datagram opens another. */
+  stale = 0;
   dropMalformed = 0;
   dropPort = 0;
   dropHostBusy = 0;
   dropHostError = 0;
+  /** Larger than the path's MTU, as the host or a router found. */
   dropTooLarge = 0;
   /** Would have opened too many conversations at once. */
   dropFlood = 0;
@@ -66,6 +76,7 @@ export interface UdpContext extends UdpFlowOwner {
   readonly order: UseOrder;
   readonly chain: BatchChain;
   readonly spans: Spans;
+  readonly report: DatagramReport;
   /** Where datagrams of the host are received, and their lengths. */
   readonly receive: number;
   readonly lengths: Int32Array;

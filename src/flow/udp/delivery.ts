@@ -9,6 +9,8 @@ import type { UdpFlow } from './flow.ts';
 import { type ServiceGateway, UDP_HEADERS } from './services.ts';
 
 const QUOTE = ipv4.HEADER + udp.HEADER;
+/** Bytes of payload behind it: with all headers the error has 576 bytes (RFC 1812 §4.3.2.3). */
+const QUOTED_PAYLOAD = 576 - ipv4.HEADER - 8 - QUOTE;
 /** No link has more in front of a frame, with the frame's own headers. */
 const FRAGMENT_OVERHEAD = 64;
 
@@ -31,7 +33,7 @@ export class Delivery {
     this.#bytes = arena.bytes;
     this.#sum = sum;
     this.#gateway = gateway;
-    this.#scratch = arena.allocate(QUOTE);
+    this.#scratch = arena.allocate(QUOTE + QUOTED_PAYLOAD);
   }
 
   /** At most how many bytes of a port a datagram of `length` payload bytes takes, in fragments where it must. */
@@ -76,18 +78,38 @@ export class Delivery {
     return this.#gateway.sendIpv4(flow.neighbour, flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, at, udp.HEADER + length);
   }
 
-  /** The guest's datagram as far as an ICMP error quotes it: IP header and ports. Reused by the next call. */
-  quote(flow: UdpFlow): InboundPacket {
+  /** Where `quote` expects payload, at most `quoteSize` bytes. */
+  get quoteAt(): number {
+    return this.#scratch + QUOTE;
+  }
+
+  get quoteSize(): number {
+    return QUOTED_PAYLOAD;
+  }
+
+  /** As `quote`, for the datagram whose `length` payload bytes lie at `at`. */
+  quoteWhole(flow: UdpFlow, at: number, length: number): InboundPacket {
+    const quoted = Math.min(length, QUOTED_PAYLOAD);
+    this.#bytes.copyWithin(this.quoteAt, at, at + quoted);
+    return this.quote(flow, quoted, length);
+  }
+
+  /**
+   * The guest's datagram of `length` payload bytes as far as an ICMP error quotes it: headers, and the `quoted` bytes that
+   * stand at `quoteAt`. Reused by the next call.
+   */
+  quote(flow: UdpFlow, quoted = 0, length: number = quoted): InboundPacket {
     const bytes = this.#bytes;
     const header = this.#scratch;
-    ipv4.write(bytes, header, QUOTE, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_UDP, flow.guest3, flow.remote3);
-    udp.write(bytes, header + ipv4.HEADER, flow.guestPort, flow.remotePort, udp.HEADER);
+    const df = flow.df ? ipv4.FLAG_DF : 0;
+    ipv4.write(bytes, header, QUOTE + length, 0, df, 64, ipv4.PROTOCOL_UDP, flow.guest3, flow.remote3);
+    udp.write(bytes, header + ipv4.HEADER, flow.guestPort, flow.remotePort, udp.HEADER + length);
     const packet = this.#quoted;
     packet.bytes = bytes;
     packet.neighbour = flow.neighbour;
     packet.header = header;
     packet.payload = header + ipv4.HEADER;
-    packet.end = packet.payload + udp.HEADER;
+    packet.end = packet.payload + udp.HEADER + quoted;
     packet.protocol = ipv4.PROTOCOL_UDP;
     packet.source3 = flow.guest3;
     packet.destination3 = flow.remote3;
@@ -95,6 +117,6 @@ export class Delivery {
   }
 
   close(): void {
-    this.#arena.free(this.#scratch, QUOTE);
+    this.#arena.free(this.#scratch, QUOTE + QUOTED_PAYLOAD);
   }
 }

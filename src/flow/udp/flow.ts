@@ -1,5 +1,5 @@
 /** One guest's UDP conversation: guest address and port, remote address and port, and the connected socket it leaves by. */
-import type { DatagramEndpoint, EndpointHandler } from '../../host/endpoint.ts';
+import { type DatagramEndpoint, DEFAULT_HOPS, type EndpointHandler, HANGUP } from '../../host/endpoint.ts';
 import { Timer } from '../../runtime/timer-wheel.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { Port } from '../../link/port.ts';
@@ -7,6 +7,9 @@ import type { FlowEntry } from '../flow-table.ts';
 
 /** Payload of the largest datagram there is over IPv4. */
 export const LARGEST: number = 65_535 - 20 - 8;
+
+/** Bytes of a datagram, UDP header included, that every path is expected to carry whole: the smallest MTU of IPv6. */
+const CARRIED = 1280 - 20;
 
 export interface UdpFlowOwner {
   ready(flow: UdpFlow): void;
@@ -38,6 +41,16 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   chainHead = -1;
   chainTail = -1;
   queued = false;
+  /** The network has reported something about the guest's datagrams. */
+  troubled = false;
+  /** Whether the guest forbids fragmenting: its first datagram's DF flag, or that of the last large one. */
+  df = false;
+  /** What the socket is set to. Larger datagrams than `examined` (UDP header included) are looked at for DF. */
+  hostDf = false;
+  examined: number = CARRIED;
+  hops: number = DEFAULT_HOPS;
+  /** MTU of the path as the host said when it refused a datagram; 0 before. */
+  pathMtu = 0;
   /** The port without room that the flow's answers wait for. */
   blockedOn: Port | null = null;
   /** Payload of about the largest datagram to be expected from the host: how many may be taken at once. */
@@ -66,7 +79,8 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
     this.timer = new Timer(() => owner.idle(this));
   }
 
-  onReady(): void {
+  onReady(events: number): void {
+    if (events & HANGUP) this.troubled = true;
     this.#owner.ready(this);
   }
 }

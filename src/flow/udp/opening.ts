@@ -10,7 +10,7 @@ import type { UdpContext } from './context.ts';
 import { UdpFlow } from './flow.ts';
 import { tellGuest } from './host-errors.ts';
 import { adopt } from './lifetime.ts';
-import { sendChain } from './sending.ts';
+import { forbidsFragments, sendChain } from './sending.ts';
 
 /** A guest that opens thousands of conversations at once must not hold up the others: what is beyond is dropped. */
 export const OPENINGS = 128;
@@ -52,6 +52,7 @@ export function openFromGuest(
     return null;
   }
   flow.endpoint = endpoint;
+  flow.df = forbidsFragments(packet);
   // Only now: a destination that can't be dialled costs nobody his conversation.
   makeRoom(ctx, flow.vm);
   adopt(ctx, flow);

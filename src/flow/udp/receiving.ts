@@ -2,7 +2,7 @@
 import { EAGAIN } from '../../host/errno.ts';
 import type { UdpContext } from './context.ts';
 import { LARGEST, type UdpFlow } from './flow.ts';
-import { tellGuest } from './host-errors.ts';
+import { NONE, takeReports, tellGuest } from './host-errors.ts';
 import { touch } from './lifetime.ts';
 
 /** Datagrams taken from a socket in one call, and calls per flow and pump. */
@@ -14,6 +14,7 @@ const ROOM_PER_CALL = 4 * SLOT_SIZE;
 
 /** True when the socket may have more. */
 export function receiveFrom(ctx: UdpContext, flow: UdpFlow): boolean {
+  if (flow.troubled) takeReports(ctx, flow);
   for (let call = 0; call < CALLS_PER_PUMP; call++) {
     const port = flow.neighbour.port;
     if (port === null) return false;
@@ -27,6 +28,7 @@ export function receiveFrom(ctx: UdpContext, flow: UdpFlow): boolean {
     const got = flow.endpoint.receive(ctx.receive, LARGEST, SLOT_SIZE, count, ctx.lengths);
     if (got === -EAGAIN) return false;
     if (got < 0) {
+      if (takeReports(ctx, flow) !== NONE) continue;
       if (!tellGuest(ctx, ctx.delivery.quote(flow), -got)) return false;
       continue;
     }

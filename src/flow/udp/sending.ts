@@ -1,13 +1,36 @@
 /** Guest → host: what a batch brought for a flow leaves in one call. */
-import { Spans } from '../../host/endpoint.ts';
-import { EAGAIN, ECONNREFUSED, EMSGSIZE, ENOBUFS } from '../../host/errno.ts';
+import * as icmp from '../../packet/icmpv4.ts';
+import * as ipv4 from '../../packet/ipv4.ts';
+import type { InboundPacket } from '../../gateway/packet.ts';
+import { DEFAULT_HOPS, Spans } from '../../host/endpoint.ts';
+import { EAGAIN, ECONNREFUSED, EMSGSIZE } from '../../host/errno.ts';
 import type { UdpContext } from './context.ts';
 import type { UdpFlow } from './flow.ts';
-import { tellGuest } from './host-errors.ts';
+import { isBusy, isStale, NETWORK, NONE, takeReports, tellGuest, TOO_LARGE } from './host-errors.ts';
 import { touch } from './lifetime.ts';
 
 /** Sends in a row that a host may refuse before the rest of a batch is given up. */
 const REFUSALS = 3;
+
+/** Whether the guest forbids fragmenting. What was put together from fragments allows it. */
+export function forbidsFragments(packet: InboundPacket): boolean {
+  return (ipv4.fragment(packet.bytes, packet.header) & ipv4.FLAG_DF) !== 0;
+}
+
+/** The guest's wishes for this datagram of `length` bytes differ from those for the ones before. */
+export function follow(ctx: UdpContext, flow: UdpFlow, packet: InboundPacket, length: number): void {
+  if (flow.chainHead >= 0) sendChain(ctx, flow);
+  const hops = Math.min(packet.ttl, DEFAULT_HOPS);
+  if (hops !== flow.hops) {
+    flow.hops = hops;
+    flow.endpoint.limitHops(hops);
+  }
+  if (length <= flow.examined) return;
+  flow.df = forbidsFragments(packet);
+  if (flow.df === flow.hostDf) return;
+  flow.hostDf = flow.df;
+  flow.endpoint.dontFragment(flow.df);
+}
 
 /** Sends the flow's run. */
 export function sendChain(ctx: UdpContext, flow: UdpFlow): void {
@@ -15,13 +38,13 @@ export function sendChain(ctx: UdpContext, flow: UdpFlow): void {
   let entry = flow.chainHead;
   flow.chainHead = flow.chainTail = -1;
   if (flow.removed) return;
-  while (entry >= 0) {
+  while (entry >= 0 && !flow.removed) {
     spans.count = 0;
     for (; entry >= 0 && spans.count < Spans.LIMIT; entry = chain.next[entry]!) spans.add(chain.offset[entry]!, chain.length[entry]!);
     flow.sent += spans.count;
     send(ctx, flow);
   }
-  touch(ctx, flow);
+  if (!flow.removed) touch(ctx, flow);
 }
 
 /** A send that takes only some of the datagrams has met an error; the next one says which, unless it was about an earlier datagram. */
@@ -29,31 +52,49 @@ function send(ctx: UdpContext, flow: UdpFlow): void {
   const { spans } = ctx;
   let refusals = 0;
   let told = false;
+  let toldSize = false;
   while (spans.count > 0) {
     const sent = flow.endpoint.send(spans);
     if (sent > 0) {
       skip(spans, sent);
       refusals = 0;
+      continue;
+    }
+    const found = sent === 0 || sent === -EAGAIN ? NONE : takeReports(ctx, flow);
+    if (sent === -EMSGSIZE && (found & TOO_LARGE || found === NONE)) {
+      ctx.counters.dropTooLarge++;
+      if (found & TOO_LARGE && !toldSize) tellSize(ctx, flow);
+      toldSize = true;
+      skip(spans, 1);
+    } else if (found & NETWORK && refusals++ < REFUSALS) {
+      // About earlier datagrams, and the guest was told; this one may still go.
     } else if (sent === -ECONNREFUSED && refusals++ < REFUSALS) {
       // About an earlier datagram; reporting it clears it, and this one may still go.
       if (!told) tellGuest(ctx, ctx.delivery.quote(flow), ECONNREFUSED);
       told = true;
-    } else if (sent === -EMSGSIZE) {
-      ctx.counters.dropTooLarge++;
-      skip(spans, 1);
     } else {
       giveUp(ctx, flow, -sent);
     }
   }
 }
 
+/** RFC 1191 §4: the first datagram of the run is larger than the path's MTU, and its guest forbids fragments. */
+function tellSize(ctx: UdpContext, flow: UdpFlow): void {
+  const { spans } = ctx;
+  const packet = ctx.delivery.quoteWhole(flow, spans.offset[0]!, spans.length[0]!);
+  ctx.gateway.icmp.relay(packet, icmp.UNREACHABLE, icmp.CODE_FRAGMENTATION_NEEDED, flow.pathMtu, 0);
+}
+
 /** What is left of the batch is dropped. */
 function giveUp(ctx: UdpContext, flow: UdpFlow, errno: number): void {
   const { count } = ctx.spans;
   ctx.spans.count = 0;
-  if (errno === 0 || errno === EAGAIN || errno === ENOBUFS) ctx.counters.dropHostBusy += count;
+  if (errno === 0 || isBusy(errno)) ctx.counters.dropHostBusy += count;
   else if (errno === ECONNREFUSED) ctx.counters.dropHostError += count;
   else tellGuest(ctx, ctx.delivery.quote(flow), errno);
+  if (!isStale(errno)) return;
+  ctx.counters.stale++;
+  ctx.remove(flow);
 }
 
 /** The first `count` are done with. */

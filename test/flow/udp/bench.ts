@@ -9,8 +9,8 @@ import type { UdpGateway } from '../../../src/flow/udp/context.ts';
 import { UdpEngine } from '../../../src/flow/udp/engine.ts';
 import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../../src/gateway/packet.ts';
-import type { DatagramEndpoint, EndpointHandler, HostNetwork, Spans } from '../../../src/host/endpoint.ts';
-import { MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import type { DatagramEndpoint, DatagramReport, EndpointHandler, HostNetwork, Spans } from '../../../src/host/endpoint.ts';
+import { formatIpv4, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
 import { sum } from '../../../src/packet/checksum.ts';
 import * as ipv4 from '../../../src/packet/ipv4.ts';
 import * as udp from '../../../src/packet/udp.ts';
@@ -33,6 +33,10 @@ export class FakeDatagram implements DatagramEndpoint {
   /** What the next sends answer, first to last: datagrams taken, or a negative errno. Afterwards everything is taken. */
   readonly script: number[] = [];
   receiveError = 0;
+  /** What the error queue holds; the text is the quoted payload. */
+  readonly reports: (Partial<DatagramReport> & { quoted?: string })[] = [];
+  /** What the socket was told, in order: `df on`, `hops 3`. */
+  readonly settings: string[] = [];
   /** The error stays. */
   broken = false;
   closed = false;
@@ -69,9 +73,35 @@ export class FakeDatagram implements DatagramEndpoint {
     return batch.length || -EAGAIN;
   }
 
+  nextReport(report: DatagramReport, at: number, size: number): boolean {
+    const next = this.reports.shift();
+    if (next === undefined) return false;
+    const { quoted = '', ...rest } = next;
+    const payload = Buffer.from(quoted).subarray(0, size);
+    this.arena.bytes.set(payload, at);
+    Object.assign(report, { errno: 0, type: -1, code: 0, mtu: 0, offender: 0, length: payload.length, ...rest });
+    return true;
+  }
+
+  dontFragment(on: boolean): void {
+    this.settings.push(`df ${on ? 'on' : 'off'}`);
+  }
+
+  limitHops(hops: number): void {
+    this.settings.push(`hops ${hops}`);
+  }
+
   close(): void {
     this.closed = true;
   }
+}
+
+export interface InputOptions {
+  from?: number;
+  length?: number;
+  source?: string;
+  df?: boolean;
+  ttl?: number;
 }
 
 export interface BenchOptions {
@@ -89,6 +119,7 @@ export class Bench {
   readonly endpoints: FakeDatagram[] = [];
   readonly targets: string[] = [];
   readonly unreachable: number[] = [];
+  readonly relayed: { type: number; code: number; mtu: number; from: string; quoted: Buffer }[] = [];
   readonly large: { destination: number; length: number; data: Buffer; macHi: number }[] = [];
   readonly engine: UdpEngine;
   answer = 0;
@@ -122,8 +153,15 @@ export class Bench {
           macLo: 0xefe40cdd | 0,
           mtu: 1500,
           address: address('192.168.127.1'),
+          isOutside: (word) => word >>> 24 !== 127 && word >>> 24 !== 192,
           isLocal: (word) => word === address('192.168.127.1'),
-          icmp: { unreachable: (_packet, code) => void this.unreachable.push(code) },
+          icmp: {
+            unreachable: (_packet, code) => void this.unreachable.push(code),
+            relay: (packet, type, code, mtu, from) => {
+              const quoted = Buffer.from(packet.bytes.subarray(packet.header, packet.end));
+              this.relayed.push({ type, code, mtu, from: from === 0 ? 'gateway' : formatIpv4(from), quoted });
+            },
+          },
           sendIpv4:
             options.sendIpv4?.(arena) ??
             ((to, _source, destination, _protocol, at, length) => {
@@ -137,7 +175,7 @@ export class Bench {
   }
 
   /** A datagram of the guest within a batch; `length` overrides the UDP length field. */
-  input(to: string, port: number, data: string | Buffer, options: { from?: number; length?: number; source?: string } = {}): void {
+  input(to: string, port: number, data: string | Buffer, options: InputOptions = {}): void {
     const payload = Buffer.from(data);
     const at = this.#at + this.#offset + ipv4.HEADER;
     const { bytes } = this.arena;
@@ -151,6 +189,18 @@ export class Bench {
     packet.payload = at;
     packet.end = at + udp.HEADER + payload.length;
     packet.protocol = ipv4.PROTOCOL_UDP;
+    packet.ttl = options.ttl ?? 64;
+    ipv4.write(
+      bytes,
+      packet.header,
+      packet.end - packet.header,
+      0,
+      options.df === false ? 0 : ipv4.FLAG_DF,
+      packet.ttl,
+      ipv4.PROTOCOL_UDP,
+      address(options.source ?? '192.168.127.2'),
+      address(to),
+    );
     packet.source2 = packet.destination2 = MAPPED;
     packet.source3 = address(options.source ?? '192.168.127.2');
     packet.destination3 = address(to);
@@ -165,7 +215,7 @@ export class Bench {
     while (this.engine.pump());
   }
 
-  send(to: string, port: number, data: string | Buffer, options: { from?: number } = {}): void {
+  send(to: string, port: number, data: string | Buffer, options: InputOptions = {}): void {
     this.input(to, port, data, options);
     this.round();
   }

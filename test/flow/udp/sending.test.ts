@@ -96,11 +96,16 @@ test('a batch to a closed port of the real host comes back as port unreachable',
   try {
     for (let i = 0; i < 10; i++) bench.input('192.168.127.254', port, `${i}`);
     bench.round();
-    for (let i = 0; i < 100 && bench.unreachable.length === 0; i++) {
+    for (let i = 0; i < 100 && bench.relayed.length === 0; i++) {
       await pause(5);
       bench.round();
     }
-    assert.ok(bench.unreachable.length > 0, 'nothing was told');
+    assert.ok(bench.relayed.length > 0, 'nothing was told');
+    for (const { type, code, from, quoted } of bench.relayed) {
+      assert.deepEqual([type, code, from], [3, 3, '192.168.127.254']);
+      assert.match(quoted.subarray(28).toString(), /^\d$/);
+    }
+    assert.deepEqual(bench.unreachable, [], 'told once');
     assert.equal(bench.engine.counters.dropHostBusy, 0);
   } finally {
     bench.engine.close();
