@@ -91,6 +91,40 @@ test('a timer may cancel the others of its slot while it fires', () => {
   }
 });
 
+test('after a leap of hours due timers fire in the order of their deadlines, the others at their time', () => {
+  const wheel = new TimerWheel(0);
+  const random = new SeededRandom(7);
+  const fired: number[] = [];
+  const delays = Array.from({ length: 2000 }, () => (random.word() >>> 0) % (10 * HOUR));
+  for (const delay of delays) wheel.arm(new Timer(() => fired.push(delay)), delay);
+  wheel.advance(1000);
+  wheel.advance(8 * HOUR);
+  const due = delays.filter((delay) => Math.ceil(delay / TICK) <= (8 * HOUR) / TICK).toSorted((a, b) => a - b);
+  assert.ok(due.length > 1000 && due.length < 2000);
+  assert.deepEqual(fired, due);
+  for (let now = 8 * HOUR; now <= 10 * HOUR + 1000; now += 1000) wheel.advance(now);
+  assert.equal(fired.length, 2000);
+  assert.equal(wheel.untilNext(), Infinity);
+});
+
+test('after a leap a timer that throws leaves those behind it to the next advance, in order', () => {
+  const wheel = new TimerWheel(0);
+  const fired: number[] = [];
+  for (const delay of [HOUR, 5000, 300_000]) {
+    wheel.arm(
+      new Timer(() => {
+        fired.push(delay);
+        if (delay === 5000) throw new Error('fault');
+      }),
+      delay,
+    );
+  }
+  assert.throws(() => wheel.advance(8 * HOUR), /fault/);
+  assert.deepEqual(fired, [5000]);
+  wheel.advance(8 * HOUR + TICK);
+  assert.deepEqual(fired, [5000, 300_000, HOUR]);
+});
+
 test('after a leap a timer may cancel the last of its slot while another is put back into the same slot', () => {
   const wheel = new TimerWheel(0);
   const leap = 1024 * 1024;
