@@ -13,7 +13,7 @@ import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Neighbour } from '../gateway/neighbour.ts';
 import type { InboundPacket, Transport } from '../gateway/packet.ts';
 import type { EndpointHandler, HostNetwork, PingEndpoint } from '../host/endpoint.ts';
-import { EACCES, EAGAIN, EHOSTUNREACH, ENETUNREACH, EPERM } from '../host/errno.ts';
+import { EACCES, EAGAIN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, EPERM } from '../host/errno.ts';
 import type { Port } from '../link/port.ts';
 import type { FlowPolicy } from './policy.ts';
 import { FairShares } from '../runtime/fair-shares.ts';
@@ -52,6 +52,8 @@ export class EchoCounters {
   notPermitted = 0;
   unreachable = 0;
   failed = 0;
+  /** The host had no descriptor for another ping socket. */
+  hostExhausted = 0;
   evicted = 0;
   dropFlood = 0;
 }
@@ -160,8 +162,7 @@ export class EchoForwarder implements Transport {
       (ready) => this.#markReady(ready),
       (idle) => this.#close(idle),
     );
-    const { host, policy } = this.#options;
-    const endpoint = host.openPing(new IpAddress(0, 0, MAPPED, policy.translate(packet.destination3)), flow);
+    const endpoint = this.#dial(flow);
     if (typeof endpoint === 'number') return endpoint;
     flow.endpoint = endpoint;
     if (!this.#shares.allows(flow.vm)) this.#evict(this.#shares.donor(flow.vm));
@@ -171,19 +172,32 @@ export class EchoForwarder implements Transport {
     return flow;
   }
 
-  #evict(vm: Port): void {
+  /** A host without descriptors gets one back from a ping flow. */
+  #dial(flow: EchoFlow): PingEndpoint | number {
+    const { host, policy } = this.#options;
+    const address = new IpAddress(0, 0, MAPPED, policy.translate(flow.destination));
+    const endpoint = host.openPing(address, flow);
+    if (endpoint !== -EMFILE && endpoint !== -ENFILE) return endpoint;
+    this.counters.hostExhausted++;
+    return this.#evict(this.#shares.donor(flow.vm)) ? host.openPing(address, flow) : endpoint;
+  }
+
+  /** The flow of this VM that is quiet longest makes room. False when it has none. */
+  #evict(vm: Port): boolean {
     for (const flow of this.#flows.values()) {
       if (flow.vm !== vm) continue;
       this.counters.evicted++;
-      return this.#close(flow);
+      this.#close(flow);
+      return true;
     }
+    return false;
   }
 
   #failed(packet: InboundPacket, errno: number): void {
     const { gateway } = this.#options;
-    if (errno === ENETUNREACH || errno === EHOSTUNREACH) {
+    if (errno === ENETUNREACH || errno === ENETDOWN || errno === EHOSTUNREACH) {
       this.counters.unreachable++;
-      gateway.icmp.unreachable(packet, errno === ENETUNREACH ? icmp.CODE_NET : icmp.CODE_HOST);
+      gateway.icmp.unreachable(packet, errno === EHOSTUNREACH ? icmp.CODE_HOST : icmp.CODE_NET);
     } else if (errno === EACCES || errno === EPERM) {
       this.counters.notPermitted++;
       gateway.icmp.unreachable(packet, icmp.CODE_PROHIBITED);

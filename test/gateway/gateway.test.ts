@@ -10,7 +10,7 @@ import type { EndpointHandler, HostNetwork, PingEndpoint } from '../../src/host/
 import { MAPPED } from '../../src/packet/address.ts';
 import { pseudoIpv4, sum } from '../../src/packet/checksum.ts';
 import * as ipv4 from '../../src/packet/ipv4.ts';
-import { EACCES, EAGAIN } from '../../src/system/errno.ts';
+import { EACCES, EAGAIN, EMFILE, ENFILE } from '../../src/system/errno.ts';
 import { address, echoRequest, GatewayBench, ipFrame } from './bench.ts';
 
 const ARP_REQUEST = 'ffffffffffff5a94efe40cee08060001080006040001' + '5a94efe40ceec0a87f02' + '000000000000c0a87f01';
@@ -349,13 +349,14 @@ class FakePing implements PingEndpoint {
   }
 }
 
-function withEcho(answer = 0): { bench: GatewayBench; echo: EchoForwarder; pings: FakePing[]; targets: string[] } {
+function withEcho(answer = 0, script: number[] = []): { bench: GatewayBench; echo: EchoForwarder; pings: FakePing[]; targets: string[] } {
   const bench = new GatewayBench();
   const [pings, targets]: [FakePing[], string[]] = [[], []];
   const host = {
     openPing(target: { toString(): string }, handler: EndpointHandler): PingEndpoint | number {
       targets.push(target.toString());
-      if (answer < 0) return answer;
+      const status = script.shift() ?? answer;
+      if (status < 0) return status;
       const ping = new FakePing(bench, handler);
       pings.push(ping);
       return ping;
@@ -420,6 +421,24 @@ test('ping flows are bounded: the one quiet longest makes room', () => {
   echo.detached(bench.port);
   assert.equal(echo.size, 1);
   assert.equal(pings.filter(({ closed }) => !closed).length, 1);
+});
+
+test('a host out of descriptors gets one back from the ping flow quiet longest; without one the ping is dropped', () => {
+  for (const errno of [EMFILE, ENFILE]) {
+    const { bench, echo, pings } = withEcho(0, [0, 0, -errno, 0]);
+    const ping = (identifier: number): void => bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), identifier) }));
+    ping(1);
+    ping(2);
+    ping(3);
+    assert.deepEqual(
+      pings.map(({ closed }) => closed),
+      [true, false, false],
+    );
+    assert.deepEqual([echo.counters.hostExhausted, echo.counters.evicted, echo.counters.failed, echo.size], [1, 1, 0, 2]);
+  }
+  const { bench, echo, pings } = withEcho(0, [-EMFILE]);
+  for (let i = 0; i < 2; i++) bench.input(ipFrame({ protocol: 1, payload: echoRequest(Buffer.alloc(8), 1) }));
+  assert.deepEqual([echo.counters.hostExhausted, echo.counters.failed, pings.length], [1, 1, 1], 'the next one succeeds');
 });
 
 test('a batch of pings opens some flows only', () => {

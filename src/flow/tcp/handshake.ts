@@ -4,7 +4,7 @@
  *     guest SYN ─► connect on the host ─► connected: SYN-ACK          from the host: SYN to the guest ─► SYN-ACK: established
  *                                      └► refused: RST; unreachable: ICMP                             └► RST: host side reset
  */
-import { EHOSTUNREACH, EINPROGRESS, EMFILE, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM } from '../../host/errno.ts';
+import { EADDRNOTAVAIL, EHOSTUNREACH, EINPROGRESS, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM } from '../../host/errno.ts';
 import type { StreamEndpoint } from '../../host/endpoint.ts';
 import { IpAddress, MAPPED } from '../../packet/address.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
@@ -140,16 +140,21 @@ function giveUp(ctx: TcpContext, flow: TcpFlow, errno: number): void {
   flow.endpoint?.close();
   flow.endpoint = null;
   endConnect(ctx, flow);
-  if (errno === EMFILE || errno === ENFILE || errno === ENOBUFS || errno === ENOMEM) counters.hostExhausted++;
-  if (errno === ENETUNREACH || errno === EHOSTUNREACH) {
+  if (isExhausted(errno)) counters.hostExhausted++;
+  if (errno === ENETUNREACH || errno === ENETDOWN || errno === EHOSTUNREACH) {
     counters.unreachable++;
-    ctx.gateway.icmp.unreachable(quote(ctx, flow), errno === ENETUNREACH ? UNREACHABLE_NET : UNREACHABLE_HOST);
+    ctx.gateway.icmp.unreachable(quote(ctx, flow), errno === EHOSTUNREACH ? UNREACHABLE_HOST : UNREACHABLE_NET);
   } else {
     counters.refused++;
     // RFC 9293 §3.10.7.1: <SEQ=0><ACK=SEG.SEQ+1><CTL=RST,ACK>; sndNxt is still 0.
     sendReset(ctx, flow);
   }
   ctx.remove(flow);
+}
+
+/** No descriptor, memory or port is left. */
+function isExhausted(errno: number): boolean {
+  return errno === EMFILE || errno === ENFILE || errno === ENOBUFS || errno === ENOMEM || errno === EADDRNOTAVAIL;
 }
 
 const quoted: InboundPacket = new InboundPacket();

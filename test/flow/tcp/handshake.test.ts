@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EACCES, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, EMFILE, ENETUNREACH } from '../../../src/system/errno.ts';
+import {
+  EACCES,
+  EADDRNOTAVAIL,
+  ECONNREFUSED,
+  EHOSTUNREACH,
+  EINPROGRESS,
+  EMFILE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+} from '../../../src/system/errno.ts';
 import { ACK, Bench, RST, SYN } from './bench.ts';
 
 test('answers a SYN only when the host has connected', () => {
@@ -62,24 +74,28 @@ test('tells an unreachable destination by ICMP', () => {
   const bench = new Bench();
   bench.host.answer = -ENETUNREACH;
   bench.guest({ flags: SYN });
+  bench.host.answer = -ENETDOWN;
+  bench.guest({ flags: SYN });
   bench.host.answer = -EINPROGRESS;
   bench.guest({ flags: SYN, guestPort: 40001 });
   bench.stream.finish(EHOSTUNREACH);
   bench.round();
   bench.silence();
-  assert.deepEqual(bench.unreachable, [0, 1]);
+  assert.deepEqual(bench.unreachable, [0, 0, 1]);
   assert.equal(bench.engine.size, 0);
 });
 
-test('counts a host out of descriptors and recovers', () => {
-  const bench = new Bench();
-  bench.host.answer = -EMFILE;
-  bench.guest({ flags: SYN, seq: 1 });
-  bench.expect({ flags: RST | ACK });
-  assert.equal(bench.counters.hostExhausted, 1);
-  bench.host.answer = 0;
-  bench.guest({ flags: SYN, seq: 1 });
-  bench.expect({ flags: SYN | ACK });
+test('counts a host out of descriptors, memory or ports, and recovers', () => {
+  for (const errno of [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL]) {
+    const bench = new Bench();
+    bench.host.answer = -errno;
+    bench.guest({ flags: SYN, seq: 1 });
+    bench.expect({ flags: RST | ACK });
+    assert.equal(bench.counters.hostExhausted, 1);
+    bench.host.answer = 0;
+    bench.guest({ flags: SYN, seq: 1 });
+    bench.expect({ flags: SYN | ACK });
+  }
 });
 
 test('refuses what the policy blocks without dialling', () => {
