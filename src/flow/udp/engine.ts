@@ -21,7 +21,7 @@ import type { DatagramService, Listener } from '../listener.ts';
 import { type UdpContext, UdpCounters, type UdpOptions } from './context.ts';
 import { Delivery } from './delivery.ts';
 import { UdpFlow } from './flow.ts';
-import { adopt } from './lifetime.ts';
+import { adopt, sleptThrough } from './lifetime.ts';
 import { makeRoom, openFromGuest, OPENINGS } from './opening.ts';
 import { receiveFrom, SLOT_SIZE, SLOTS } from './receiving.ts';
 import { follow, forbidsFragments, sendChain } from './sending.ts';
@@ -158,6 +158,7 @@ export class UdpEngine implements Transport {
 
   /** UdpFlowOwner: the conversation has been quiet long enough. */
   #idle(flow: UdpFlow): void {
+    if (sleptThrough(this.#ctx, flow)) return;
     this.counters.timedOut++;
     this.#remove(flow);
   }

@@ -9,6 +9,10 @@ const TIMEOUT_ONE_SHOT = 10_000;
 const TIMEOUT_ONE_WAY = 30_000;
 const TIMEOUT_TALK = 120_000;
 const DNS = 53;
+/** A timer that is later than this was not: the process was stopped, or the machine asleep. */
+const LATE = 5000;
+/** What a conversation then gets, so that what came meanwhile still arrives. */
+const GRACE = 2000;
 
 /** The conversation begins. */
 export function adopt(ctx: UdpContext, flow: UdpFlow): void {
@@ -22,6 +26,19 @@ export function touch(ctx: UdpContext, flow: UdpFlow): void {
   const { timers } = ctx;
   timers.arm(flow.timer, timeout(flow));
   ctx.order.touch(flow, timers.now);
+}
+
+/**
+ * The conversation's time is over, but nobody was there to hear whether it lived: it gets a moment for what waits in its socket
+ * and for what the guest sends as it wakes up.
+ */
+export function sleptThrough(ctx: UdpContext, flow: UdpFlow): boolean {
+  const { order, timers } = ctx;
+  // The order of use is kept to the second.
+  if (timers.now - flow.ordered < timeout(flow) + LATE) return false;
+  order.touch(flow, timers.now);
+  timers.arm(flow.timer, GRACE);
+  return true;
 }
 
 function timeout(flow: UdpFlow): number {

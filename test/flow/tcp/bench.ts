@@ -233,6 +233,13 @@ export class Bench {
     }
   }
 
+  /** The machine was asleep: the clock jumps, and everything that is due comes at once. */
+  leap(ms: number): void {
+    this.#now += ms;
+    this.timers.advance(this.#now);
+    this.round();
+  }
+
   later(ms: number): void {
     this.at(this.#now + ms);
   }

@@ -237,7 +237,7 @@ test("a conversation whose socket lost the host's address or network ends, and t
     assert.deepEqual(bench.unreachable, errno === ENETDOWN || errno === ENETUNREACH ? [0] : []);
     bench.send('1.1.1.1', 9, 'again');
     assert.deepEqual(bench.endpoints[1]!.sent.map(String), ['again']);
-    bench.timers.advance(10_000_000);
+    bench.timers.advance(10_000);
     assert.equal(bench.engine.size, 0);
   }
 });
