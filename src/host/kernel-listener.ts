@@ -45,6 +45,7 @@ export class KernelListener implements Watcher {
       if (fd === -EAGAIN) return;
       if (fd === -ECONNABORTED || fd === -EINTR) continue;
       // Out of descriptors or memory: the queue stays readable, so stop watching it until the pause is over.
+      this.#memory.counters.acceptsPutOff++;
       this.#loop.modify(this.#token, this.#fd, 0);
       this.#loop.timers.arm(this.#retry, PAUSE);
       return;

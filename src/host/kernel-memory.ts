@@ -1,4 +1,5 @@
-/** Arena memory that the system calls of one KernelNetwork share: iovecs, message headers, small values. */
+/** Arena memory that the system calls of one KernelNetwork share: iovecs, message headers, small values. And its counters. */
+import { HostCounters } from './counters.ts';
 import { Spans } from './endpoint.ts';
 import { IOVEC, MMSGHDR, MSGHDR } from '../system/layout.ts';
 import { writeIovec, writePointer } from '../system/memory.ts';
@@ -14,6 +15,7 @@ const SINK = 65_536;
 
 export class KernelMemory {
   readonly arena: Arena;
+  readonly counters: HostCounters = new HostCounters();
   /** Address of arena offset 0. */
   readonly base: number;
   /** Offset of a scratch value of up to 128 bytes; a length word stands at `value + 128`. */

@@ -12,7 +12,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../system/constants.ts';
-import { EINPROGRESS } from '../system/errno.ts';
+import { EINPROGRESS, EPERM } from '../system/errno.ts';
 import { check, SystemError } from '../system/error.ts';
 import { readSockaddr, writeSockaddr } from '../system/memory.ts';
 import { addressOf, bindSocket, close, connect, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
@@ -28,6 +28,7 @@ import type {
   StreamEndpoint,
   StreamListener,
 } from './endpoint.ts';
+import type { HostCounters } from './counters.ts';
 import { ErrorQueue } from './error-queue.ts';
 import { KernelDatagram } from './kernel-datagram.ts';
 import { KernelListener } from './kernel-listener.ts';
@@ -60,6 +61,10 @@ export class KernelNetwork implements HostNetwork {
     this.#arena = arena;
     this.#memory = new KernelMemory(arena, seeks ?? kernelSeeks(arena));
     this.#errors = new ErrorQueue(this.#memory);
+  }
+
+  get counters(): HostCounters {
+    return this.#memory.counters;
   }
 
   connectStream(address: IpAddress, port: number, handler: EndpointHandler): StreamEndpoint | number {
@@ -108,7 +113,7 @@ export class KernelNetwork implements HostNetwork {
       const refused = fd;
       raw = true;
       fd = socket(AF_INET, SOCK_RAW | FLAGS, IPPROTO_ICMP);
-      if (fd < 0) return refused;
+      if (fd < 0) return fd === -EPERM ? refused : fd;
     }
     const identifier = (this.#pingIdentifier = (this.#pingIdentifier + 1) & 0xffff);
     const status = (raw && attachReplyFilter(fd, identifier, this.#memory)) || this.#connect(fd, address, 0);

@@ -15,8 +15,9 @@ import {
   TCP_KEEPIDLE,
   TCP_NODELAY,
 } from '../system/constants.ts';
-import { EAGAIN, EINPROGRESS } from '../system/errno.ts';
+import { EAGAIN, EINPROGRESS, ENOBUFS, ENOMEM } from '../system/errno.ts';
 import { close, getsockopt, recv, recvmsg, send, sendmsg, setsockopt, shutdown } from '../system/syscalls.ts';
+import { Timer } from '../runtime/timer-wheel.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import { type EndpointHandler, HANGUP, READABLE, type Spans, type StreamEndpoint, WRITABLE } from './endpoint.ts';
 import type { KernelMemory } from './kernel-memory.ts';
@@ -30,6 +31,9 @@ const SHALLOW = 8 * 1024;
 const DEFERRED_CALLS = 32;
 /** Contract §9.2: seconds of silence before the kernel probes a peer. */
 const KEEP_ALIVE_IDLE = 60;
+
+/** Milliseconds until a transfer that found no memory is tried again: no event tells when there is some. */
+const RETRY = 20;
 
 const EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -59,6 +63,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   /** The queue has held more than SHALLOW bytes. */
   #deep = false;
   #writes = 0;
+  #retry: Timer | null = null;
 
   /** Takes over `fd`, nonblocking; `connecting` when its connect is still under way. Edge-triggered, registered once. */
   constructor(fd: number, connecting: boolean, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler) {
@@ -112,7 +117,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
 
   #peekFrom(from: number, at: number, size: number, stride: number, count: number): number {
     if (from !== this.#peekOffset && (from > 0 || this.#peekOffset >= 0)) this.#seek(from);
-    const result = recvmsg(this.#fd, this.#memory.slots(at, size, stride, count), MSG_PEEK | MSG_DONTWAIT);
+    const result = this.#unlessShort(recvmsg(this.#fd, this.#memory.slots(at, size, stride, count), MSG_PEEK | MSG_DONTWAIT));
     // The kernel moves its offset past what was peeked at.
     if (result > 0 && this.#peekOffset >= 0) this.#peekOffset += result;
     return result;
@@ -127,7 +132,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   #peekBehind(from: number, at: number, size: number, stride: number, count: number): number {
     const message = this.#memory.slotsBehind(from, at, size, stride, count);
     if (message < 0) return -EAGAIN;
-    const result = recvmsg(this.#fd, message, MSG_PEEK | MSG_DONTWAIT);
+    const result = this.#unlessShort(recvmsg(this.#fd, message, MSG_PEEK | MSG_DONTWAIT));
     if (result > from) return result - from;
     if (result !== from || from === 0) return result;
     return this.#ended ? this.#failure() : -EAGAIN;
@@ -156,9 +161,21 @@ export class KernelStream implements StreamEndpoint, Watcher {
     // Nagle's algorithm holds back nothing of a first write; many connections make only one.
     if (this.#writes++ === 1) setsockopt(this.#fd, IPPROTO_TCP, TCP_NODELAY, this.#memory.int(1), 4);
     if (spans.count === 1) {
-      return send(this.#fd, this.#memory.base + spans.offset[0]!, spans.length[0]!, MSG_DONTWAIT | MSG_NOSIGNAL);
+      return this.#unlessShort(send(this.#fd, this.#memory.base + spans.offset[0]!, spans.length[0]!, MSG_DONTWAIT | MSG_NOSIGNAL));
     }
-    return sendmsg(this.#fd, this.#memory.gather(spans), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return this.#unlessShort(sendmsg(this.#fd, this.#memory.gather(spans), MSG_DONTWAIT | MSG_NOSIGNAL));
+  }
+
+  /** A host short of memory is a full socket to the flow: it waits, and loses nothing. */
+  #unlessShort(result: number): number {
+    return result === -ENOBUFS || result === -ENOMEM ? this.#tryLater() : result;
+  }
+
+  #tryLater(): number {
+    this.#memory.counters.transfersPutOff++;
+    this.#retry ??= new Timer(() => this.handler.onReady(READABLE | WRITABLE));
+    if (!this.#retry.armed) this.#loop.timers.arm(this.#retry, RETRY);
+    return -EAGAIN;
   }
 
   keepAlive(): void {
@@ -173,6 +190,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#retry !== null) this.#loop.timers.cancel(this.#retry);
     // The kernel answers a close over unread bytes with a reset.
     if (this.#discarded > 0) this.#drop();
     this.#loop.forget(this.#token);

@@ -39,6 +39,8 @@ export class QemuListener implements Watcher, StreamPortOwner {
   readonly address: string;
   /** Connections closed at once because MAXIMUM_PORTS VMs were there, or the arena was full. */
   refused = 0;
+  /** Times that there was no descriptor or memory for a connection, which then waited in the queue. */
+  acceptsPutOff = 0;
   readonly #socket: ListenSocket;
   readonly #loop: TurnLoop;
   readonly #arena: Arena;
@@ -105,6 +107,7 @@ export class QemuListener implements Watcher, StreamPortOwner {
       if (fd >= 0) this.#accept(fd);
       else if (fd === -EAGAIN) return;
       else if (fd !== -ECONNABORTED && fd !== -EINTR) {
+        this.acceptsPutOff++;
         this.#loop.modify(this.#token, this.#socket.fd, 0);
         this.#loop.timers.arm(this.#retry, ACCEPT_PAUSE);
         return;
