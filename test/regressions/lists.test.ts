@@ -74,7 +74,7 @@ const PASST: Record<string, Found> = {
     'flow/tcp/close',
     'the guest closes first: half-close is carried across, the host may go on, and nothing is left',
   ],
-  'ping id 0 (105)': ['gateway/gateway', 'a ping to another address is a real ping, answered from the address that was pinged'],
+  'ping id 0 (105)': ['gateway/echo', 'a ping to another address is a real ping, answered from the address that was pinged'],
   'PSH (107)': ['flow/tcp/transmit', 'sends what the host sends, one MSS a segment, PSH on the last'],
   'throughput at a low round-trip time': [
     'flow/tcp/transmit',
