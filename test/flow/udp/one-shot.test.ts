@@ -131,14 +131,15 @@ test('a burst costs one send call per 64 datagrams each way at most, and the lar
     listenStream: (...args) => host.listenStream(...args),
     openDatagram: (...args) => {
       const endpoint = host.openDatagram(...args) as DatagramEndpoint;
-      const { send, receive } = endpoint;
+      const send = endpoint.send.bind(endpoint);
+      const receive = endpoint.receive.bind(endpoint);
       endpoint.send = (spans) => {
         sends++;
-        return send.call(endpoint, spans);
+        return send(spans);
       };
       endpoint.receive = (...places) => {
         receives++;
-        return receive.call(endpoint, ...places);
+        return receive(...places);
       };
       return endpoint;
     },
