@@ -12,7 +12,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../system/constants.ts';
-import { EINPROGRESS, EPERM } from '../system/errno.ts';
+import { EAFNOSUPPORT, EINPROGRESS, EPERM } from '../system/errno.ts';
 import { check, SystemError } from '../system/error.ts';
 import { readSockaddr, writeSockaddr } from '../system/memory.ts';
 import { addressOf, bindSocket, close, connect, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
@@ -44,6 +44,8 @@ const UNPRIVILEGED = 1024;
 /** UDP ports of the host that guests may have by their own choice at once; beyond, the kernel chooses. */
 const KEPT_PORTS = 1024;
 const PING_BUFFER = 65_536;
+/** The unspecified address of IPv6: a socket bound to it takes IPv4 as well. */
+const EVERY: IpAddress = new IpAddress(0, 0, 0, 0);
 const NOBODY: EndpointHandler = { onReady: () => {} };
 
 export class KernelNetwork implements HostNetwork {
@@ -51,14 +53,19 @@ export class KernelNetwork implements HostNetwork {
   readonly #arena: Arena;
   readonly #memory: KernelMemory;
   readonly #errors: ErrorQueue;
+  readonly #hasIpv6: boolean;
   #keptPorts = 0;
   #pingBuffer = -1;
   #pingIdentifier = process.pid & 0xffff;
 
-  /** `seeks`: whether this kernel's TCP sockets can be peeked at from an offset; asked of the kernel when left out. */
-  constructor(loop: TurnLoop, arena: Arena, seeks?: boolean) {
+  /**
+   * `seeks`: whether this kernel's TCP sockets can be peeked at from an offset; `hasIpv6`: whether it knows IPv6. Both are asked
+   * of the kernel when left out.
+   */
+  constructor(loop: TurnLoop, arena: Arena, seeks?: boolean, hasIpv6?: boolean) {
     this.#loop = loop;
     this.#arena = arena;
+    this.#hasIpv6 = hasIpv6 ?? kernelHasIpv6();
     this.#memory = new KernelMemory(arena, seeks ?? kernelSeeks(arena));
     this.#errors = new ErrorQueue(this.#memory);
   }
@@ -126,6 +133,8 @@ export class KernelNetwork implements HostNetwork {
   }
 
   listenStream(address: IpAddress, port: number, accept: StreamAccepted): StreamListener {
+    // Every address, on a kernel without IPv6: those of IPv4.
+    if (!this.#hasIpv6 && address.equals(EVERY)) return this.listenStream(IpAddress.v4(0), port, accept);
     const context = { address: address.toString(), port };
     const fd = check(socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | FLAGS, 0), 'socket', context);
     try {
@@ -159,6 +168,12 @@ export class KernelNetwork implements HostNetwork {
     check(getsockname(fd, base + value, base + value + 128), 'getsockname');
     return readSockaddr(arena.bytes, value)?.port ?? 0;
   }
+}
+
+function kernelHasIpv6(): boolean {
+  const fd = socket(AF_INET6, SOCK_STREAM | FLAGS, 0);
+  if (fd >= 0) close(fd);
+  return fd !== -EAFNOSUPPORT;
 }
 
 /** SO_PEEK_OFF on TCP: Linux 6.9. */

@@ -15,11 +15,16 @@ export class Capture implements FrameTap {
   readonly #now: () => number;
   #filled = 0;
 
-  /** An existing file is replaced. Throws when it can't be created. */
+  /** An existing file is replaced. Throws when it can't be created or written. */
   constructor(path: string, now: () => number) {
     this.#fd = openSync(path, 'w');
     this.#now = now;
-    writeSync(this.#fd, fileHeader('guestwire'));
+    try {
+      writeSync(this.#fd, fileHeader('guestwire'));
+    } catch (error) {
+      closeSync(this.#fd);
+      throw error;
+    }
   }
 
   fromGuest(bytes: Uint8Array, at: number, length: number): void {

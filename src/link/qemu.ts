@@ -91,9 +91,12 @@ export class QemuListener implements Watcher, StreamPortOwner {
     nextId: () => number,
   ): Promise<QemuListener> {
     const region = new ReceiveRegion(arena, RECEIVE_REGION);
+    let socket: ListenSocket | undefined;
     try {
-      return new QemuListener(await openListenSocket(url, arena), loop, region, receiver, events, nextId);
+      socket = await openListenSocket(url, arena);
+      return new QemuListener(socket, loop, region, receiver, events, nextId);
     } catch (error) {
+      socket?.close();
       region.free();
       throw error;
     }

@@ -14,6 +14,7 @@ export const EMFILE = 24;
 export const EPIPE = 32;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
+export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETDOWN = 100;
@@ -42,6 +43,7 @@ const TEXTS: ReadonlyMap<number, readonly [code: string, text: string]> = new Ma
   [EPIPE, ['EPIPE', 'broken pipe']],
   [EMSGSIZE, ['EMSGSIZE', 'message too long']],
   [EPROTONOSUPPORT, ['EPROTONOSUPPORT', 'protocol not supported']],
+  [EAFNOSUPPORT, ['EAFNOSUPPORT', 'address family not supported by protocol']],
   [EADDRINUSE, ['EADDRINUSE', 'address already in use']],
   [EADDRNOTAVAIL, ['EADDRNOTAVAIL', 'cannot assign requested address']],
   [ENETDOWN, ['ENETDOWN', 'network is down']],
