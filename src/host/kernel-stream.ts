@@ -158,6 +158,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   }
 
   write(spans: Spans): number {
+    if (this.#retry !== null && this.#retry.armed) return -EAGAIN;
     // Nagle's algorithm holds back nothing of a first write; many connections make only one.
     if (this.#writes++ === 1) setsockopt(this.#fd, IPPROTO_TCP, TCP_NODELAY, this.#memory.int(1), 4);
     if (spans.count === 1) {
