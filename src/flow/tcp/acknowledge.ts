@@ -23,7 +23,7 @@ export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boole
   const news = flow.sack && segment.hasOptions && takeSack(flow, segment);
   if (advance > 0) advanceUna(ctx, flow, ack, advance);
   else if (news || (!flow.sack && isDuplicate(flow, segment))) takeDuplicate(ctx, flow);
-  takeWindow(ctx, flow, segment);
+  takeWindow(ctx, flow, segment, advance > 0);
   return true;
 }
 
@@ -83,10 +83,13 @@ function takeSack(flow: TcpFlow, segment: Segment): boolean {
   return news;
 }
 
-/** RFC 9293 §3.10.7.4: only a segment newer than the one that last set the window may set it. */
-function takeWindow(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
+/**
+ * RFC 9293 §3.10.7.4: only a segment newer than the one that last set the window may set it. One that acknowledges something is
+ * newer even when it repeats data (as Linux has it): without its window, the old one would reach beyond the new edge.
+ */
+function takeWindow(ctx: TcpContext, flow: TcpFlow, segment: Segment, acknowledges: boolean): void {
   const order = (segment.sequence - flow.sndWl1) | 0;
-  if (order < 0 || (order === 0 && ((segment.acknowledgment - flow.sndWl2) | 0) < 0)) return;
+  if (!acknowledges && (order < 0 || (order === 0 && ((segment.acknowledgment - flow.sndWl2) | 0) < 0))) return;
   const window = segment.window << flow.sndScale;
   if (window > flow.sndWnd) ctx.touch(flow);
   flow.sndWnd = window;

@@ -102,3 +102,16 @@ test('a repair sends nothing beyond what was sent: the window ends there', () =>
   for (let i = 0; i < 3; i++) bench.guest({ window: 100 });
   bench.expect({ seq: bench.ack, length: 100 });
 });
+
+test('data that is repeated and acknowledges something sets the window', () => {
+  const bench = new Bench();
+  bench.connected({ window: 2000 }).put('x'.repeat(5000));
+  bench.round();
+  const { seq } = bench.expect({ length: 1460 });
+  const missing = bench.seq;
+  bench.guest({ seq: missing + 10, data: 'later', window: 2000, ack: seq });
+  bench.expect({ flags: ACK, ack: missing });
+  bench.guest({ seq: missing, data: '0123456789', window: 540 });
+  bench.expect({ seq: seq + 1460, length: 540, ack: missing + 15 });
+  bench.silence();
+});
