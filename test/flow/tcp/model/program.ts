@@ -102,7 +102,7 @@ function actions(dice: Dice): Action[] {
   const list: Action[] = [];
   let left = DURATION;
   for (let index = 0; index < connections; index++) list.push(opening(dice, index));
-  const count = dice.size(24);
+  const count = dice.integer(1, 24);
   for (let i = 0; i < count; i++) {
     const action = step(dice, dice.integer(0, connections - 1), largest, left);
     if (action[0] === 'wait') left -= action[1];
@@ -128,7 +128,7 @@ function pause(dice: Dice): number {
 function step(dice: Dice, connection: number, largest: number, left: number): Action {
   const by = dice.pick<Side>(['guest', 'host']);
   const roll = dice.integer(0, 99);
-  if (roll < 45) return ['send', connection, by, dice.size(largest)];
+  if (roll < 45) return ['send', connection, by, dice.chance(0.4) ? dice.integer(1, largest) : dice.size(largest)];
   if (roll < 60) return ['read', connection, by, dice.pick([-1, -1, 0, 0, dice.size(largest)])];
   if (roll < 73) return ['finish', connection, by];
   if (roll < 78) return ['abort', connection, by];

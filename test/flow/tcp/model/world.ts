@@ -14,6 +14,7 @@ import { Channel } from './link.ts';
 import { Pattern } from './pattern.ts';
 import type { Program, Side } from './program.ts';
 import { ReferenceGuest } from './reference/guest.ts';
+import type { ReferenceSocket } from './reference/socket.ts';
 import { trace } from './trace.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -48,7 +49,8 @@ export class World {
   readonly #program: Program;
   readonly #memory: Memory = memories[0]!();
 
-  constructor(program: Program) {
+  /** `checks`: the reference guest verifies checksums. */
+  constructor(program: Program, checks = true) {
     this.#program = program;
     const { seed, mtu, up, down, polite, busyTurns, receiveWindow } = program;
     const options = { far: GUEST, near: HOST, mtu, polite, busyTurns, limits: { receiveWindow } };
@@ -66,7 +68,7 @@ export class World {
       const mirrored = { ...options, far: HOST, near: GUEST, seed: seed + 1 };
       this.guest = new EngineSide(this.time, memories[1]!(), this.up, mirrored);
     } else {
-      this.guest = new ReferenceGuest(this.time, GUEST, HOST, true, (frame) => this.up.send(frame));
+      this.guest = new ReferenceGuest(this.time, GUEST, HOST, checks, (frame) => this.up.send(frame));
     }
   }
 
@@ -134,6 +136,11 @@ export class World {
 
   end(index: number, side: Side): End | undefined {
     return this.connections.get(index)?.[side];
+  }
+
+  /** What the reference guest's sender counts. */
+  guestSender(index: number): { readonly timeouts: number; readonly retransmitted: number } {
+    return (this.connections.get(index)!.guest as ReferenceSocket).sender;
   }
 
   /** Whoever has work does it. */

@@ -1,6 +1,7 @@
 /**
- * Sending half of the reference guest's TCP, after Linux: segments on a list, RACK (RFC 8985) or duplicate ACKs without
- * SACK (RFC 6582), CUBIC (RFC 9438), RTO of 200 ms at least, Nagle's algorithm if wanted.
+ * Sending half of the reference guest's TCP, after Linux: segments on a list, RACK and tail loss probes (RFC 8985) or duplicate
+ * ACKs without SACK (RFC 6582), CUBIC (RFC 9438), a slow-down undone when it was for nothing (RFC 2883), RTO of 200 ms at least,
+ * Nagle's algorithm if wanted.
  *
  * Positions count the stream's bytes from 0; the FIN takes the one behind the last byte.
  */
@@ -40,6 +41,8 @@ export class Sender {
   next = 0;
   sack = false;
   mss = 536;
+  /** Behind the byte that a window probe has carried. */
+  probedTo = -1;
   /** Right edge of the peer's window. */
   edge = 0;
   retransmitted = 0;
@@ -50,6 +53,8 @@ export class Sender {
   #cwnd = 0;
   #ssthresh = Infinity;
   #recover = -1;
+  /** What is repaired until `#recover` was lost by a timeout: the window grows meanwhile. */
+  #timedOut = false;
   #duplicates = 0;
   #fack = 0;
   #reordering = false;
@@ -64,6 +69,14 @@ export class Sender {
   #attempts = 0;
   #epoch = -1;
   #wMax = 0;
+  /** Windows before the last slow-down, and what was sent again since and not reported as a duplicate. */
+  #undoWindow = 0;
+  #undoThreshold = 0;
+  #undoSent = 0;
+  /** The timer stands for a tail loss probe; one was sent since the last progress. */
+  #probing = false;
+  #probed = false;
+  /** Retransmission, probe of a window or of the tail. */
   readonly #timer: Timer;
   readonly #rackTimer: Timer;
   readonly #wheel: TimerWheel;
@@ -137,6 +150,7 @@ export class Sender {
     flight.lost = false;
     flight.again = true;
     this.retransmitted++;
+    this.#undoSent++;
     this.#launch(flight);
   }
 
@@ -149,6 +163,8 @@ export class Sender {
 
   /** `una` is acknowledged, and the ranges of `sacks` (pairs of positions); `duplicate`: RFC 5681 §2. */
   acknowledge(una: number, sacks: readonly number[], duplicate: boolean): void {
+    // The byte of a window probe may have been taken.
+    if (una > this.next && una === this.probedTo) this.next = una;
     if (una > this.next) throw new Fault(`${una - this.next} bytes are acknowledged that were never sent`);
     const advance = una - this.una;
     if (advance > 0 || this.una === this.next) this.#attempts = 0;
@@ -157,9 +173,11 @@ export class Sender {
     if (advance > 0) {
       this.#backoff = 0;
       this.#duplicates = 0;
+      this.#probed = false;
       if (this.#recover >= 0 && una >= this.#recover) this.#recover = -1;
-      else if (this.#recover < 0) this.#grow(advance);
+      else if (this.#recover < 0 || this.#timedOut) this.#grow(advance);
       else if (!this.sack) this.#loseFirst();
+      if (this.#recover < 0) this.#timedOut = false;
       this.#wheel.cancel(this.#timer);
     } else if (duplicate && !this.sack) {
       if (++this.#duplicates === 3) this.#loseFirst();
@@ -174,6 +192,7 @@ export class Sender {
   }
 
   #takeSack(left: number, right: number): void {
+    if (right <= this.una) return this.#takeDuplicate();
     if (left < this.una || right > this.next) return;
     for (const flight of this.#flights) {
       if (flight.from >= right) break;
@@ -183,6 +202,15 @@ export class Sender {
       if (flight.to < this.#fack && !flight.again) this.#reordering = true;
       this.#fack = Math.max(this.#fack, flight.to);
     }
+  }
+
+  /** What was sent again has arrived twice. If that is true of all of it, nothing was lost. */
+  #takeDuplicate(): void {
+    this.#reordering = true;
+    if (this.#undoSent === 0 || --this.#undoSent > 0) return;
+    this.#cwnd = Math.max(this.#cwnd, this.#undoWindow);
+    this.#ssthresh = Math.max(this.#ssthresh, this.#undoThreshold);
+    this.#recover = -1;
   }
 
   #delivered(flight: Flight): void {
@@ -243,6 +271,9 @@ export class Sender {
   }
 
   #slowDown(): void {
+    this.#undoWindow = this.#cwnd;
+    this.#undoThreshold = this.#ssthresh;
+    this.#undoSent = 0;
     this.#wMax = this.#cwnd;
     this.#epoch = -1;
     this.#ssthresh = Math.max(this.#cwnd * CUBIC_BETA, 2 * this.mss);
@@ -266,7 +297,15 @@ export class Sender {
   #arm(): void {
     const waiting = this.una < this.next || this.next < this.#end;
     if (!waiting) this.#wheel.cancel(this.#timer);
-    else if (!this.#timer.armed) this.#wheel.arm(this.#timer, this.#timeout);
+    else if (!this.#timer.armed) this.#armFor(this.#timeout);
+  }
+
+  /** RFC 8985 §7.2: two round trips without news, and time for an ACK that is delayed, come before the timeout. */
+  #armFor(timeout: number): void {
+    const flying = this.#flights.length;
+    const patience = 2 * this.#srtt + (flying === 1 ? 40 : 4);
+    this.#probing = this.sack && flying > 0 && this.#recover < 0 && !this.#probed && this.#srtt > 0 && patience < timeout;
+    this.#wheel.arm(this.#timer, this.#probing ? patience : timeout);
   }
 
   get #timeout(): number {
@@ -274,13 +313,28 @@ export class Sender {
     return Math.min(base * 2 ** this.#backoff, RTO_MAXIMUM);
   }
 
+  /** RFC 8985 §7.3. */
+  #probeTail(): void {
+    this.#probed = true;
+    const last = this.#flights.at(-1);
+    if (this.#recover >= 0 || last === undefined || (this.next < this.#end && this.#sendNew()) || last.sacked || last.lost) return;
+    this.#pipe -= last.to - last.from;
+    this.#sendAgain(last);
+  }
+
   #expire(): void {
+    if (this.#probing) {
+      this.#probing = false;
+      this.#probeTail();
+      return this.#arm();
+    }
     if (this.#attempts++ >= ATTEMPTS) return this.#gaveUp();
     this.#backoff++;
     if (this.una === this.next) {
       this.#probe();
     } else {
       this.timeouts++;
+      this.#timedOut = true;
       for (const flight of this.#flights) {
         flight.sacked = false;
         flight.lost = true;

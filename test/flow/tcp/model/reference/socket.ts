@@ -339,7 +339,10 @@ export class ReferenceSocket implements End {
   #probe(): void {
     const { sender } = this;
     const byte = this.#options.probesWithData && sender.next < sender.written ? 1 : 0;
-    if (byte > 0) this.#out.copy(scratch, tcp.HEADER, sender.una, 1);
+    if (byte > 0) {
+      this.#out.copy(scratch, tcp.HEADER, sender.una, 1);
+      sender.probedTo = sender.una + 1;
+    }
     this.#write(byte > 0 ? sender.una : sender.una - 1, tcp.ACK, byte, 0);
   }
 
