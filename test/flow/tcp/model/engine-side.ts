@@ -28,6 +28,7 @@ import type { VirtualTime } from './virtual-time.ts';
 
 const REGION = 1 << 18;
 const POISON = 0xa5;
+const PAGE = 16_384;
 
 /** Memory of one engine, used again by the next program. */
 export class Memory {
@@ -42,6 +43,23 @@ export class Memory {
     this.sum = sum;
     this.receive = arena.allocate(REGION);
     this.transmit = arena.allocate(REGION);
+  }
+
+  /** Lends so much to others that a VM may have only `pages` of 16 KiB. Returns what ends that. */
+  makeScarce(pages: number): () => void {
+    const { arena } = this;
+    // Nobody may hold more than is left (see FairShares).
+    const left = 2 * pages * PAGE;
+    const loans: { owner: object; at: number; size: number }[] = [];
+    for (let size = arena.size / 8; size >= PAGE; size /= 2) {
+      while (arena.size / 2 - arena.lent - size >= left) {
+        const owner = {};
+        loans.push({ owner, at: arena.lend(owner, size), size });
+      }
+    }
+    return () => {
+      for (const { owner, at, size } of loans) arena.takeBack(owner, at, size);
+    };
   }
 }
 
@@ -106,6 +124,8 @@ export class EngineSide implements HostNetwork {
   readonly connectTimes: Map<number, number> = new Map();
   #work = false;
   #offset = 0;
+  /** Lent to others. */
+  readonly #lent: number;
   readonly #packet: InboundPacket = new InboundPacket();
   readonly #time: VirtualTime;
   readonly #memory: Memory;
@@ -120,6 +140,7 @@ export class EngineSide implements HostNetwork {
     this.#options = options;
     this.#dice = new Dice(options.seed);
     const { arena, sum } = memory;
+    this.#lent = arena.lent;
     this.port = new ChannelPort(memory, channel, options.polite, () => this.#awaitRoom());
     this.neighbour = new Neighbour(0, 0, MAPPED, options.far);
     this.neighbour.port = this.port;
@@ -225,10 +246,10 @@ export class EngineSide implements HostNetwork {
 
   /** What is still held: nothing, once all connections have ended. */
   get remains(): string[] {
-    const { arena } = this.#memory;
     const found: string[] = [];
+    const lent = this.#memory.arena.lent - this.#lent;
     if (this.engine.size > 0) found.push(`${this.engine.size} flows (states ${[...this.engine].map(({ state }) => state).join(', ')})`);
-    if (arena.lent > 0) found.push(`${arena.lent} bytes of the arena`);
+    if (lent > 0) found.push(`${lent} bytes of the arena`);
     if (this.neighbour.flows > 0) found.push(`${this.neighbour.flows} pins of the neighbour`);
     this.#work = false;
     this.engine.drained(this.port);

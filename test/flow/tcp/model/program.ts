@@ -32,6 +32,8 @@ export interface Program {
   readonly mtu: number;
   /** The engine's limit per flow. */
   readonly receiveWindow: number;
+  /** Pages of 16 KiB that the VM may have for what the host does not take; 0: plenty. */
+  readonly pages: number;
   /** The engine's port says when it is full, instead of dropping. */
   readonly polite: boolean;
   /** Part of the turns that end before all is done. */
@@ -55,9 +57,10 @@ export function generate(seed: number): Program {
     guest: dice.chance(0.35) ? 'engine' : guestOptions(dice, mtu),
     mtu,
     receiveWindow: dice.pick([4096, 16_384, 65_536, 262_144, 524_288]),
+    pages: dice.pick([0, 0, 0, 1, 3]),
     polite: dice.chance(0.7),
     busyTurns: dice.pick([0, 0, 0.5, 1]),
-    wrapsAfter: dice.chance(0.3) ? dice.size(100_000) - 1 : -1,
+    wrapsAfter: dice.chance(0.4) ? dice.integer(0, dice.pick([1000, 10_000, 100_000])) : -1,
     up: base,
     down: dice.chance(0.7) ? base : conditions(dice),
     actions: actions(dice),

@@ -8,8 +8,12 @@ import { type Connection, World } from './world.ts';
 
 /** Milliseconds that a reset takes at most when nothing is lost: delays, jitter, queues and stalls of the generator's links. */
 const PROMPT = 5000;
-/** Milliseconds in which everything comes to its end once the link is fair: a timeout that has grown for the program's duration, TIME-WAIT. */
-const PATIENCE = 240_000;
+/**
+ * Milliseconds in which a connection that nobody aborts comes to its end once the link is fair: a timeout that has grown for the
+ * program's duration, but not a keep-alive. That may be needed where a reset was lost; and TIME-WAIT passes too.
+ */
+const PATIENCE = 90_000;
+const QUIET = 240_000;
 
 class Run {
   readonly #program: Program;
@@ -110,7 +114,10 @@ class Run {
         if (!end.finished && end.outcome === 'open') end.finish();
       }
     }
-    world.run(PATIENCE, () => world.time.idle);
+    const quiet = [...world.connections.values()].filter(({ guest, host }) => !guest.aborted && !host.aborted);
+    world.run(PATIENCE, () => !quiet.some(isOpen));
+    for (const connection of quiet) checkOutcome(connection);
+    world.run(QUIET, () => world.time.idle);
     this.#check();
     for (const connection of world.connections.values()) checkOutcome(connection);
     const { remains } = world;
@@ -133,14 +140,14 @@ function state(end: End): string {
   return `${end.name} ${end.outcome}, ${end.written} bytes sent, ${end.received} received${end.ended ? ' to the end' : ''}`;
 }
 
-function isStuck(end: End): boolean {
-  return end.engaged && end.outcome === 'open';
+function isOpen({ guest, host }: Connection): boolean {
+  return [guest, host].some(({ engaged, outcome }) => engaged && outcome === 'open');
 }
 
 function checkOutcome({ guest, host }: Connection): void {
   const whole = complete(guest, host) && complete(host, guest);
   const both = `${state(guest)}; ${state(host)}`;
-  if (isStuck(guest) || isStuck(host)) throw new Fault(`stuck: ${both}`);
+  if (isOpen({ guest, host })) throw new Fault(`stuck: ${both}`);
   // A last ACK that is lost may find its sender gone when it is asked for again: a reset when everything is done.
   if (!guest.aborted && !host.aborted && !whole) throw new Fault(`nobody has aborted it, yet: ${both}`);
   for (const [end, other] of [

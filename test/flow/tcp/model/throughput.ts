@@ -70,6 +70,7 @@ function programOf(cell: Cell, seed: number): Program {
     },
     mtu: 1500,
     receiveWindow: DEFAULT_TCP_LIMITS.receiveWindow,
+    pages: 0,
     polite: true,
     busyTurns: 0,
     wrapsAfter: -1,

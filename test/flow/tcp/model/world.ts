@@ -48,6 +48,7 @@ export class World {
   readonly connections: Map<number, Connection> = new Map();
   readonly #program: Program;
   readonly #memory: Memory = memories[0]!();
+  readonly #plenty: () => void;
 
   /** `checks`: the reference guest verifies checksums. */
   constructor(program: Program, checks = true) {
@@ -55,6 +56,7 @@ export class World {
     const { seed, mtu, up, down, polite, busyTurns, receiveWindow } = program;
     const options = { far: GUEST, near: HOST, mtu, polite, busyTurns, limits: { receiveWindow } };
     this.time = new VirtualTime(this.#start());
+    this.#plenty = program.pages > 0 ? this.#memory.makeScarce(program.pages) : () => {};
     this.up = new Channel(this.time, new Dice(seed ^ 0x75), up, (frame) => {
       trace(this.time, 'up  ', frame);
       this.side.input(frame);
@@ -173,6 +175,7 @@ export class World {
   /** Frees what the engines hold for their lives. */
   close(): void {
     this.side.engine.close();
+    this.#plenty();
     if (this.guest instanceof EngineSide) this.guest.engine.close();
   }
 }
