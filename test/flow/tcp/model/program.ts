@@ -40,6 +40,8 @@ export interface Program {
   readonly busyTurns: number;
   /** The first connection's sequence numbers wrap after this many bytes, in both directions where the stack allows; -1: wherever. */
   readonly wrapsAfter: number;
+  /** Where they wrap: as unsigned words at 0, as signed ones at 2^31. */
+  readonly boundary: number;
   readonly up: Conditions;
   readonly down: Conditions;
   readonly actions: readonly Action[];
@@ -61,6 +63,7 @@ export function generate(seed: number): Program {
     polite: dice.chance(0.7),
     busyTurns: dice.pick([0, 0, 0.5, 1]),
     wrapsAfter: dice.chance(0.4) ? dice.integer(0, dice.pick([1000, 10_000, 100_000])) : -1,
+    boundary: dice.pick([0, 2 ** 31]),
     up: base,
     down: dice.chance(0.7) ? base : conditions(dice),
     actions: actions(dice),
@@ -77,7 +80,7 @@ function conditions(dice: Dice): Conditions {
     delay: dice.pick([0.05, 0.1, 1, 10, 50]),
     jitter: dice.pick([0, 0, 0.1, 2, 20]),
     quantum: dice.pick([0, 0.05, 0.2, 1]),
-    loss: lossy ? dice.pick([0.001, 0.01, 0.05, 0.2]) : 0,
+    loss: lossy ? dice.pick([0.001, 0.01, 0.05, 0.2, 0.4]) : 0,
     duplicate: lossy || disordered ? dice.pick([0, 0.01, 0.1]) : 0,
     reorder: disordered ? dice.pick([0.01, 0.1, 0.5]) : 0,
     heldUp: dice.pick([0.2, 1, 10, 50]),

@@ -37,6 +37,7 @@ class Run {
         world.settle();
         this.#check();
       }
+      this.#readAll();
       this.#expectResets();
       this.#end();
     } finally {
@@ -96,6 +97,15 @@ class Run {
     }
   }
 
+  /** Whoever has stopped reading goes on, and may not be heard: windows that open must be asked for. */
+  #readAll(): void {
+    for (const { guest, host } of this.#world.connections.values()) {
+      guest.read(Infinity);
+      host.read(Infinity);
+    }
+    this.#world.run(100);
+  }
+
   #expectResets(): void {
     const world = this.#world;
     world.makeFair();
@@ -110,7 +120,6 @@ class Run {
     const world = this.#world;
     for (const { guest, host } of world.connections.values()) {
       for (const end of [guest, host]) {
-        end.read(Infinity);
         if (!end.finished && end.outcome === 'open') end.finish();
       }
     }

@@ -74,6 +74,7 @@ function programOf(cell: Cell, seed: number): Program {
     polite: true,
     busyTurns: 0,
     wrapsAfter: -1,
+    boundary: 0,
     // The guest's own queue holds whatever its windows allow.
     up: { ...down, queue: Infinity },
     down,

@@ -76,7 +76,7 @@ export class World {
 
   /** When the clock must begin for the first connection's initial sequence number (RFC 6528: time and a hash) to be just below the wrap. */
   #start(): number {
-    const { wrapsAfter, seed } = this.#program;
+    const { wrapsAfter, boundary, seed } = this.#program;
     if (wrapsAfter < 0) return 0;
     const time = new VirtualTime(0);
     const nowhere = { send: () => {}, room: Infinity, whenRoom: () => {} } as unknown as Channel;
@@ -95,7 +95,7 @@ export class World {
     const [flow] = probe.engine;
     const iss = flow!.sndUna;
     probe.engine.close();
-    return ((-1 - wrapsAfter - iss) >>> 0) / 250;
+    return ((boundary - 1 - wrapsAfter - iss) >>> 0) / 250;
   }
 
   get #opener(): Side {
@@ -129,9 +129,9 @@ export class World {
   }
 
   #guestEnd(index: number, ports: { guest: number; host: number }) {
-    const { guest, wrapsAfter, seed } = this.#program;
+    const { guest, wrapsAfter, boundary, seed } = this.#program;
     if (guest === 'engine') return this.#hostEnd('guest', memories[1]!(), index);
-    const iss = wrapsAfter >= 0 && index === 0 ? -1 - wrapsAfter : new Dice(seed + index).word();
+    const iss = wrapsAfter >= 0 && index === 0 ? (boundary - 1 - wrapsAfter) | 0 : new Dice(seed + index).word();
     const [out, incoming] = [new Pattern(2 * index), new Pattern(2 * index + 1)];
     return (this.guest as ReferenceGuest).socket(`guest ${index}`, ports.guest, ports.host, guest, iss, out, incoming);
   }
