@@ -76,6 +76,12 @@ export class SilentDatagrams implements DatagramEndpoint {
     return got;
   }
 
+  nextReport(): boolean {
+    return false;
+  }
+
+  dontFragment(): void {}
+  limitHops(): void {}
   close(): void {}
 }
 

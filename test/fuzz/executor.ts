@@ -383,7 +383,7 @@ export class Execution {
     const endpoint = endpoints[step.slot % endpoints.length];
     const repeat = pick([1, 1, 1, 8], step.extra);
     for (let i = 0; i < repeat; i++) {
-      if (step.flags >= 240) endpoint?.fail(pick(ERRNOS, step.flags));
+      if (step.flags >= 240) endpoint?.fail(pick(ERRNOS, step.flags), step.length);
       else endpoint?.put(frames.payloadLength(step));
     }
   }

@@ -8,6 +8,7 @@ import type { IpAddress } from '../../src/packet/address.ts';
 import type { Arena } from '../../src/runtime/arena.ts';
 import {
   type DatagramEndpoint,
+  type DatagramReport,
   type EndpointHandler,
   HANGUP,
   type HostNetwork,
@@ -172,6 +173,7 @@ class MemoryStream extends MemoryEndpoint implements StreamEndpoint {
 
 class MemoryDatagrams extends MemoryEndpoint implements DatagramEndpoint {
   readonly #queue: number[] = [];
+  readonly #reports: { errno: number; extra: number }[] = [];
 
   /** A datagram of `length` bytes comes from the host's server. */
   put(length: number): void {
@@ -179,9 +181,36 @@ class MemoryDatagrams extends MemoryEndpoint implements DatagramEndpoint {
     this.handler.onReady(READABLE);
   }
 
-  fail(errno: number): void {
+  /** The socket fails, and its error queue has something to say; `extra` chooses what. */
+  fail(errno: number, extra = 0): void {
     this.errno = errno;
+    if (extra > 0 && this.#reports.length < 64) this.#reports.push({ errno, extra });
     this.handler.onReady(READABLE | HANGUP);
+  }
+
+  nextReport(report: DatagramReport, at: number, size: number): boolean {
+    this.checkOpen();
+    if (at <= 0 || size < 0 || at + size > this.host.arena.size) throw new Error(`room for ${size} bytes of a report at ${at}`);
+    const next = this.#reports.shift();
+    if (next === undefined) return false;
+    const { errno, extra } = next;
+    report.errno = errno;
+    report.type = [-1, 3, 11, 12][extra & 3]!;
+    report.code = (extra >> 2) & 15;
+    report.mtu = [0, 68, 576, 1400, 65_535, 1, 0xffffffff, 1 << 30][(extra >> 6) & 7]!;
+    report.offender = extra & 16 ? 0x7f000000 | extra : 0;
+    report.length = Math.min(size, extra & 63);
+    this.host.arena.bytes.fill(HOST_TAG, at, at + report.length);
+    return true;
+  }
+
+  dontFragment(_on: boolean): void {
+    this.checkOpen();
+  }
+
+  limitHops(hops: number): void {
+    this.checkOpen();
+    if (hops < 1 || hops > 255) throw new Error(`${hops} hops`);
   }
 
   send(spans: Spans): number {
@@ -216,7 +245,7 @@ class MemoryPing extends MemoryEndpoint implements PingEndpoint {
     this.handler.onReady(READABLE);
   }
 
-  fail(errno: number): void {
+  fail(errno: number, _extra = 0): void {
     this.errno = errno;
     this.handler.onReady(READABLE | HANGUP);
   }

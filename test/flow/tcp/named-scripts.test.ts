@@ -142,10 +142,10 @@ test("the guest's reopened window is learnt by our probe when its update was los
   const bench = new Bench();
   const stream = bench.connected({ window: 0 });
   stream.put('hello');
-  bench.later(1100);
+  bench.later(250);
   bench.expect({ flags: ACK, seq: bench.ack - 1 });
   // The answer to the probe is lost, too.
-  bench.later(2100);
+  bench.later(450);
   bench.expect({ flags: ACK, seq: bench.ack - 1 });
   bench.guest({ window: 1 });
   bench.expect({ data: 'h' });
@@ -166,7 +166,7 @@ test('SACK reneging: what was reported and then dropped is sent again after the 
   // The guest runs out of memory and drops all that it has not acknowledged; it takes in order what it is sent from now on.
   let got = '';
   for (let i = 0; i < 20 && got.length < text.length; i++) {
-    bench.later(1500);
+    bench.later(250);
     for (let sent = bench.drain(); sent.length > 0; sent = bench.drain()) {
       for (const { seq, data } of sent) if (seq === ((start + got.length) | 0)) got += data.toString();
       bench.guest({ ack: start + got.length });

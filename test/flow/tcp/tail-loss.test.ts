@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ACK, Bench, FIN, PSH, type Sent } from './bench.ts';
+import { ACK, Bench, FIN, PSH, type Sent, SYN } from './bench.ts';
 import type { FakeStream } from './fake-host.ts';
 
 const MSS = 1460;
@@ -8,16 +8,11 @@ const MSS = 1460;
 /** A connection whose round trip was measured as 20 ms. */
 function measured(sack = true): { bench: Bench; stream: FakeStream } {
   const bench = new Bench();
-  const stream = bench.connected({ sack });
-  for (let i = 0; i < 10; i++) {
-    stream.put('x');
-    bench.round();
-    bench.next();
-    bench.ack = (bench.ack + 1) | 0;
-    bench.later(20);
-    bench.guest({});
-  }
-  return { bench, stream };
+  bench.guest({ flags: SYN, options: { sack } });
+  bench.expect({ flags: SYN | ACK });
+  bench.later(20);
+  bench.guest({});
+  return { bench, stream: bench.stream };
 }
 
 /** `count` segments in flight. */
@@ -57,7 +52,7 @@ test('there is one probe, then the retransmission timeout', () => {
   bench.next();
   bench.later(190);
   bench.silence();
-  bench.later(20);
+  bench.later(40);
   bench.expect({ seq: sent[0]!.seq });
   assert.equal(bench.counters.tailProbes, 1);
   assert.equal(bench.counters.timeouts, 1);
@@ -129,7 +124,12 @@ test('nobody is probed who does not speak SACK, whose round trip is not known, o
   without.bench.silence();
 
   const unknown = new Bench();
-  flight(unknown, unknown.connected(), 3);
+  unknown.guest({ flags: SYN });
+  unknown.expect({ flags: SYN | ACK });
+  unknown.later(1100);
+  unknown.expect({ flags: SYN | ACK });
+  unknown.guest({});
+  flight(unknown, unknown.stream, 3);
   unknown.later(100);
   unknown.silence();
 

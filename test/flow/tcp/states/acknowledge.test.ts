@@ -95,7 +95,7 @@ explore('acknowledge', {
     rfc: 'RFC 9293 §3.8.6.1: the first probe after an RTO, then less and less often',
     expect: {
       ...each(UNOPENED, never('no window was offered')),
-      ...each(OPENING, 'ACK seq s-1; zeroWindowProbes; ESTABLISHED'),
+      ...each(OPENING, 'ACK seq s-1 ×2; zeroWindowProbes 2; ESTABLISHED'),
       ...each(SENDING, 'ACK seq s-1 ×2; host rid of 4; zeroWindowProbes 2; stays'),
       ...each(ENDED, never('the host has ended')),
     },
