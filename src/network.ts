@@ -115,14 +115,14 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#gateway.connect(this.#switch);
     const nat = new Map(Object.entries(options.nat).map(([from, to]) => [word(from), word(to)]));
     const policy = new FlowPolicy({ nat, allowLinkLocal: options.ec2MetadataAccess });
-    const receiveWindow = options.mtu > LARGE_MTU ? WINDOW_LARGE_MTU : WINDOW_SMALL_MTU;
+    const linkWindow = options.mtu > LARGE_MTU ? WINDOW_LARGE_MTU : WINDOW_SMALL_MTU;
     const wake = (): void => this.#loop.wake();
     const gateway = this.#gateway;
     const shared = { arena, sum, timers, random, host: this.#host, gateway, policy };
     const descriptors = descriptorLimit();
     const flows = Math.min(DEFAULT_TCP_LIMITS.flows, Math.floor(descriptors * TCP_DESCRIPTORS));
     const maxFlows = Math.min(DEFAULT_UDP_FLOWS, Math.floor(descriptors * UDP_DESCRIPTORS));
-    this.#tcp = new TcpEngine({ ...shared, limits: { receiveWindow, flows } }, wake);
+    this.#tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows } }, wake);
     this.#udp = new UdpEngine({ ...shared, maxFlows }, wake);
     this.#echo = new EchoForwarder(shared, wake);
     gateway.transport(PROTOCOL_TCP, this.#tcp);

@@ -43,10 +43,10 @@ const REST = 48 * 3_600_000;
 const REST_STEPS = 20_000;
 
 /** The worlds there are: the last is short of memory and of table space, so that refusals are found. */
-const WORLDS: readonly { mtu: number; arena: number; flows: number; receiveWindow: number }[] = [
-  { mtu: 1500, arena: 128 << 20, flows: 65_536, receiveWindow: 512 * 1024 },
-  { mtu: 65_520, arena: 128 << 20, flows: 65_536, receiveWindow: 2 << 20 },
-  { mtu: 68, arena: 20 << 20, flows: 24, receiveWindow: 512 * 1024 },
+const WORLDS: readonly { mtu: number; arena: number; flows: number; linkWindow: number }[] = [
+  { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024 },
+  { mtu: 65_520, arena: 128 << 20, flows: 65_536, linkWindow: 2 << 20 },
+  { mtu: 68, arena: 20 << 20, flows: 24, linkWindow: 512 * 1024 },
 ];
 export const WORLD_COUNT: number = WORLDS.length;
 
@@ -94,7 +94,7 @@ export class World {
   longestTurn = 0;
 
   constructor(number: number) {
-    const { mtu, arena: size, flows, receiveWindow } = WORLDS[number % WORLDS.length]!;
+    const { mtu, arena: size, flows, linkWindow } = WORLDS[number % WORLDS.length]!;
     this.mtu = mtu;
     const arena = new CountingArena(size);
     this.arena = arena;
@@ -124,7 +124,7 @@ export class World {
       this.#woken = true;
     };
     const shared = { arena, sum, timers, random, host: this.host, gateway, policy };
-    this.tcp = new TcpEngine({ ...shared, limits: { receiveWindow, flows, connecting: flows >>> 1, timeWait: flows >>> 2 } }, wake);
+    this.tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows, connecting: flows >>> 1, timeWait: flows >>> 2 } }, wake);
     this.udp = new UdpEngine({ ...shared, maxFlows: flows }, wake);
     this.echo = new EchoForwarder(shared, wake);
     gateway.transport(PROTOCOL_TCP, this.tcp);

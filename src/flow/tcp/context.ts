@@ -30,6 +30,8 @@ export interface TcpLimits {
   readonly connectTimeout: number;
   /** Bytes taken from a guest ahead of the host, per flow, at most. */
   readonly receiveWindow: number;
+  /** As far as a window grows only because the guest uses it up; beyond, round trips must be long. Below what a guest's own queue holds. */
+  readonly linkWindow: number;
   /** Flows kept in TIME-WAIT; the oldest go first. */
   readonly timeWait: number;
 }

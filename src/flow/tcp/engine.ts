@@ -47,7 +47,8 @@ export const DEFAULT_TCP_LIMITS: TcpLimits = {
   flows: 65_536,
   connecting: 2048,
   connectTimeout: 30_000,
-  receiveWindow: 512 * 1024,
+  receiveWindow: 4 << 20,
+  linkWindow: 512 * 1024,
   timeWait: 4096,
 };
 

@@ -72,6 +72,9 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   /** Bytes taken from the guest ahead of the host, and what that may grow to (receive-window.ts). */
   rcvLimit = 0;
   rcvMost = 0;
+  /** When it was last looked at whether that should grow, and what had come until then. */
+  tunedAt = 0;
+  tunedSeq = 0;
   rcvScale = 0;
   /** Sequence number of the guest's FIN, once seen; it counts when rcvNxt reaches it. */
   finAt = 0;

@@ -105,6 +105,8 @@ function takeSyn(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
   const scaled = has && options.windowScale >= 0;
   flow.rcvScale = scaled ? WINDOW_SCALE : 0;
   flow.sndScale = scaled ? options.windowScale : 0;
+  flow.tunedAt = ctx.timers.now;
+  flow.tunedSeq = flow.rcvNxt;
   startWindow(flow, scaled ? ctx.limits.receiveWindow : Math.min(ctx.limits.receiveWindow, 0xffff));
   flow.sndWnd = segment.window;
   flow.maxSndWnd = segment.window;

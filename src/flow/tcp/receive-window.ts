@@ -3,9 +3,10 @@
  *
  *     hostNxt ── not taken by the host yet ──► rcvNxt ── window ──► rcvEdge         rcvEdge <= hostNxt + rcvLimit
  *
- * The limit follows what the flow moves: it begins small and doubles when the guest has nearly used it up while the host took
+ * The limit follows what the flow moves: it begins small and doubles when the guest makes use of it while the host takes
  * everything at once. So a thousand quiet flows are promised little, and a fast one soon gets what its round trips need.
  */
+import type { TcpContext } from './context.ts';
 import type { TcpFlow } from './flow.ts';
 import { windowField } from './segment.ts';
 
@@ -36,9 +37,24 @@ export function advertise(flow: TcpFlow): number {
   return field;
 }
 
-/** After a batch that the host took whole: was the guest about to run out of window? */
-export function tuneWindow(flow: TcpFlow): void {
+/**
+ * After a batch: was the guest about to run out of window, or did it move more than half of it within a round trip? On a link
+ * without delay the first shows it, on one with delay the second (as Linux's receive buffers follow what is copied in an RTT).
+ */
+export function tuneWindow(ctx: TcpContext, flow: TcpFlow): void {
+  if (flow.rcvLimit >= flow.rcvMost || flow.hostNxt !== flow.dataEnd) return;
   const left = (flow.rcvEdge - flow.rcvNxt) | 0;
-  if (left >= flow.rcvLimit >>> 2 || flow.rcvLimit >= flow.rcvMost || flow.received !== null) return;
-  flow.rcvLimit = Math.min(2 * flow.rcvLimit, flow.rcvMost);
+  const usedUp = left < flow.rcvLimit >>> 2 && flow.rcvLimit < ctx.limits.linkWindow;
+  if (movedHalf(flow, ctx.timers.now) || usedUp) flow.rcvLimit = Math.min(2 * flow.rcvLimit, flow.rcvMost);
+}
+
+/** Looks once a round trip. */
+function movedHalf(flow: TcpFlow, now: number): boolean {
+  const roundTrip = flow.rtt.smoothed;
+  const elapsed = now - flow.tunedAt;
+  if (elapsed < roundTrip) return false;
+  const moved = (flow.rcvNxt - flow.tunedSeq) | 0;
+  flow.tunedAt = now;
+  flow.tunedSeq = flow.rcvNxt;
+  return moved * roundTrip > (elapsed * flow.rcvLimit) / 2;
 }

@@ -112,7 +112,7 @@ function keep(ctx: TcpContext, flow: TcpFlow, sequence: number, at: number, leng
 export function flushToHost(ctx: TcpContext, flow: TcpFlow): void {
   if (flow.chainHead >= 0) {
     if (!writeChain(ctx, flow)) return;
-    tuneWindow(flow);
+    tuneWindow(ctx, flow);
   }
   if (flow.finSeen && !flow.finReceived && flow.rcvNxt === flow.finAt) guestFinished(flow);
   drainBuffer(ctx, flow);

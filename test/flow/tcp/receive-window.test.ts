@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bench } from './bench.ts';
+import { ACK, Bench, SYN } from './bench.ts';
 
 const SCALE = 7;
 const KIB = 1024;
@@ -71,7 +71,7 @@ test('keeps what comes out of order while the window has grown beyond its first 
 
 test('stays within 64 KiB without window scaling', () => {
   const bench = new Bench({ batch: BATCH });
-  bench.guest({ flags: 2, options: { scale: -1 } });
+  bench.guest({ flags: SYN, options: { scale: -1 } });
   bench.expect({});
   bench.guest({});
   for (let i = 0; i < 5; i++) {
@@ -79,4 +79,17 @@ test('stays within 64 KiB without window scaling', () => {
     bench.round();
     assert.equal(bench.drain().at(-1)!.window, 65_535);
   }
+});
+
+test('doubles the window of a guest that moves more than half of it within a round trip, frame by frame', () => {
+  const bench = new Bench({ limits: { receiveWindow: 512 * KIB } });
+  bench.guest({ flags: SYN, options: { scale: SCALE } });
+  bench.expect({ flags: SYN | ACK });
+  bench.later(20);
+  bench.guest({});
+  for (let i = 0; i < 8; i++) {
+    bench.later(20);
+    for (let sent = 0; sent < 80 * KIB; sent += 1000) bench.guest({ data: Buffer.alloc(1000) });
+  }
+  about(bench.drain().at(-1)!.window << SCALE, 256 * KIB);
 });
