@@ -44,7 +44,7 @@ import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
 const ARENA = 256 << 20;
 /** Most bytes of a guest's data ahead of the host: a long queue of small frames overruns the guest's transmit queue. */
 const WINDOW_SMALL_MTU = 512 * 1024;
-const WINDOW_LARGE_MTU = 2 << 20;
+const WINDOW_LARGE_MTU = 1 << 20;
 const LARGE_MTU = 9000;
 
 export interface NetworkEvents {

@@ -2,7 +2,6 @@
 import {
   EPOLLET,
   EPOLLIN,
-  EPOLLOUT,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_DO,
   IP_PMTUDISC_WANT,
@@ -38,7 +37,8 @@ export class KernelDatagram implements DatagramEndpoint, Watcher {
     this.#memory = memory;
     this.#errors = errors;
     this.handler = handler;
-    this.#token = loop.watch(fd, EPOLLIN | EPOLLOUT | EPOLLET, this);
+    // Not EPOLLOUT: what finds no room is dropped, and the kernel would report room for each datagram that the peer has read.
+    this.#token = loop.watch(fd, EPOLLIN | EPOLLET, this);
   }
 
   ready(events: number): void {
