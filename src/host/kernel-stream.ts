@@ -1,5 +1,5 @@
 /** A TCP socket of the host as StreamEndpoint. Its receive queue is the flow's retransmission buffer. */
-import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../system/constants.ts';
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from '../system/constants.ts';
 import {
   IPPROTO_TCP,
   MSG_DONTWAIT,
@@ -10,6 +10,7 @@ import {
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
+  SO_OOBINLINE,
   SO_PEEK_OFF,
   SOL_SOCKET,
   TCP_KEEPIDLE,
@@ -35,7 +36,7 @@ const KEEP_ALIVE_IDLE = 60;
 /** Milliseconds until a transfer that found no memory is tried again: no event tells when there is some. */
 const RETRY = 20;
 
-const EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+const EVENTS = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 
 /** Translates epoll's events. */
 export function endpointEvents(events: number): number {
@@ -63,6 +64,8 @@ export class KernelStream implements StreamEndpoint, Watcher {
   /** The queue has held more than SHALLOW bytes. */
   #deep = false;
   #writes = 0;
+  /** The peer has sent urgent data: reading stops in front of it until everything before it was discarded. */
+  #urgent = false;
   #retry: Timer | null = null;
 
   /** Takes over `fd`, nonblocking; `connecting` when its connect is still under way. Edge-triggered, registered once. */
@@ -73,10 +76,13 @@ export class KernelStream implements StreamEndpoint, Watcher {
     this.#memory = memory;
     this.handler = handler;
     this.#token = loop.watch(fd, EVENTS, this);
+    // RFC 6093 §6: urgent data stays in order with the rest. Set later it would lose a byte that was read before.
+    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, memory.int(1), 4);
   }
 
   ready(events: number): void {
     if (events & EPOLLERR) this.#troubled = true;
+    if (events & EPOLLPRI) this.#urgent = true;
     if (events & (EPOLLRDHUP | EPOLLHUP)) this.#ended = true;
     this.handler.onReady(endpointEvents(events));
   }
@@ -142,6 +148,12 @@ export class KernelStream implements StreamEndpoint, Watcher {
     this.#discarded += count;
     this.#discards++;
     if (this.#deep || this.#discards >= DEFERRED_CALLS || !this.#memory.seeks) this.#drop();
+    if (this.#urgent) this.#passUrgent();
+  }
+
+  #passUrgent(): void {
+    this.#drop();
+    this.handler.onReady(READABLE);
   }
 
   #drop(): void {

@@ -62,6 +62,17 @@ export function guestReset(ctx: TcpContext, flow: TcpFlow): void {
   ctx.remove(flow);
 }
 
+/** The guest's link is gone. A host that was still to take the end of what the guest had sent takes it; any other learns that it was cut off. */
+export function guestGone(ctx: TcpContext, flow: TcpFlow): void {
+  if (!flow.finReceived) return guestReset(ctx, flow);
+  if (flow.endpoint === null) return ctx.remove(flow);
+  flow.state = State.CLOSED;
+  flow.finAcked = true;
+  flow.endAt = flow.headSeq;
+  flow.sndUna = flow.sndNxt = flow.sndMax;
+  ctx.ready(flow);
+}
+
 /** Both sides are told: the flow can't go on (timeouts, shutdown). */
 export function abort(ctx: TcpContext, flow: TcpFlow): void {
   if (!guestDone(flow)) sendReset(ctx, flow);

@@ -20,7 +20,7 @@ import { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
 import { FairShares } from '../../runtime/fair-shares.ts';
 import { takeAck } from './acknowledge.ts';
-import { abort, guestDone, guestReset, hostFailed, settle } from './close.ts';
+import { abort, guestDone, guestGone, guestReset, hostFailed, settle } from './close.ts';
 import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './context.ts';
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
@@ -422,7 +422,7 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** A guest's port is gone, and its neighbours with it: nobody will read what its flows bring. */
   detached(): void {
-    for (const flow of [...this.#ctx.table]) if (flow.neighbour.port === null) guestReset(this.#ctx, flow);
+    for (const flow of [...this.#ctx.table]) if (flow.neighbour.port === null) guestGone(this.#ctx, flow);
   }
 
   /** Resets every flow on both sides. */

@@ -47,6 +47,19 @@ for (const hostFirst of [false, true]) {
     bench.silence();
   });
 
+  test(`a VM that is switched off does not take away what the host has still to take (the ${who} closed first)`, () => {
+    const { bench, stream } = hostBehind(hostFirst);
+    bench.detach();
+    assert.equal(stream.closed, false);
+    bench.later(3_600_000);
+    stream.open(Infinity);
+    bench.round();
+    assert.equal(stream.written.toString(), 'everything');
+    assert.equal(stream.shut && stream.closed && !stream.wasReset, true);
+    assert.equal(bench.engine.size, 0);
+    bench.silence();
+  });
+
   test(`ports used again while the host is behind wait for it, and no endpoint is forgotten (the ${who} closed first)`, () => {
     const { bench, stream } = hostBehind(hostFirst);
     bench.guest({ flags: SYN, seq: bench.seq + 1000, ack: 0 });
@@ -160,4 +173,30 @@ test('a guest whose link was full through the handshake is not given up, and is 
   stream.put('welcome');
   bench.round();
   bench.expect({ flags: PSH | ACK, data: 'welcome' });
+});
+
+test('a VM that is switched off while it waits for an answer does not cut off the question', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  stream.put('half an answer');
+  stream.room = 3;
+  bench.guest({ flags: FIN | ACK, data: 'a long question' });
+  bench.detach();
+  bench.later(3_600_000);
+  assert.equal(stream.closed, false);
+  stream.open(Infinity);
+  bench.round();
+  assert.equal(stream.written.toString(), 'a long question');
+  assert.equal(stream.shut && stream.closed && !stream.wasReset, true);
+  assert.equal(bench.engine.size, 0);
+});
+
+test('a VM that is switched off within its stream resets the host: what came is not all', () => {
+  const bench = new Bench();
+  const stream = bench.connected();
+  stream.room = 3;
+  bench.guest({ data: 'a long quest' });
+  bench.detach();
+  assert.equal(stream.wasReset, true);
+  assert.equal(bench.engine.size, 0);
 });

@@ -30,11 +30,14 @@ explore('link', {
     },
   },
   'VM goes': {
-    rfc: 'README, Opening and closing: nobody reads what the host sends',
+    rfc: 'README, Opening and closing: nobody reads what the host sends, but the end of what the guest sent is the host’s',
     expect: {
-      ...each(SYNCHRONIZED, 'host reset; gone'),
       ...each(['CONNECTING', 'SYN_SENT', ...OPENING], 'host reset; gone'),
+      ...each(['ESTABLISHED', 'FIN_WAIT_1', 'FIN_WAIT_2'], 'host reset; gone'),
+      ...each(['CLOSE_WAIT', 'CLOSING', 'LAST_ACK'], 'host closed; gone'),
       CLOSED: 'stays',
+      CLOSED_BEHIND: 'stays',
+      TIME_WAIT_BEHIND: 'CLOSED_BEHIND',
       TIME_WAIT: 'gone',
     },
   },
