@@ -10,7 +10,10 @@
 const STREAM = 2000;
 /** Bytes of one round after which waiting gains nothing. */
 const PLENTY = 128 * 1024;
-/** Such rounds in a row before the first wait: questions and answers alternate with rounds that bring nothing from the VM. */
+/**
+ * Such rounds before the first wait, with no round between them that brings nothing from the VM, as between a question and the
+ * next. A single frame counts for nothing: the first of a burst often comes alone.
+ */
 const IN_A_ROW = 4;
 /** As many more rounds after a wait was in vain. */
 const CAUTION = 64;
@@ -38,8 +41,8 @@ export class Gathering {
     const bytes = this.#bytes;
     this.#bytes = 0;
     if (bytes >= STREAM) this.#row = Math.min(this.#row + 1, IN_A_ROW);
-    else if (this.#waited) this.#row = -CAUTION;
-    else if (this.#row > 0) this.#row = 0;
+    else if (this.#waited) this.#row = bytes > 0 ? 0 : -CAUTION;
+    else if (bytes === 0 && this.#row > 0) this.#row = 0;
     this.#waited = idle && this.streaming && bytes < PLENTY;
     return this.#waited ? PAUSE : 0;
   }

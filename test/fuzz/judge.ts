@@ -164,7 +164,7 @@ function judgeIcmp(packet: Packet): void {
   if (sum(payload, 0, payload.length) !== 0xffff) throw new Verdict('bad ICMP checksum');
   const type = icmp.type(payload, 0);
   if (type === icmp.ECHO_REPLY) return judgeOrigin(packet, payload.subarray(icmp.HEADER));
-  if (type !== icmp.UNREACHABLE) throw new Verdict(`ICMP type ${type}`);
+  if (type !== icmp.UNREACHABLE && type !== icmp.TIME_EXCEEDED) throw new Verdict(`ICMP type ${type}`);
   const quoted = payload.subarray(icmp.HEADER);
   if (quoted.length < ipv4.HEADER || quoted.length > 576 - ipv4.HEADER - icmp.HEADER)
     throw new Verdict(`an error that quotes ${quoted.length} bytes`);

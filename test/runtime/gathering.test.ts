@@ -47,6 +47,20 @@ test('does not wait when plenty has come, nor when there is other work', () => {
   assert.equal(gathering.nextRound(false), 0);
 });
 
+test('single frames between larger reads are part of the stream', () => {
+  const gathering = new Gathering();
+  const waits = rounds(gathering, FRAME, 40_000, FRAME, 40_000, FRAME, 40_000, FRAME, 40_000);
+  assert.ok(waits.slice(0, 7).every((wait) => wait === 0));
+  assert.ok(waits[7]! > 0);
+});
+
+test('a wait for a single frame begins the count anew', () => {
+  const gathering = new Gathering();
+  assert.ok(rounds(gathering, 4000, 4000, 4000, 4000)[3]! > 0);
+  assert.deepEqual(rounds(gathering, FRAME, 4000, 4000, 4000), [0, 0, 0, 0]);
+  assert.ok(rounds(gathering, 4000)[0]! > 0);
+});
+
 test('a wait in vain is not repeated for sixty-eight rounds', () => {
   const gathering = new Gathering();
   assert.ok(rounds(gathering, 4000, 4000, 4000, 4000)[3]! > 0);
