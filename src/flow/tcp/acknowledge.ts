@@ -1,11 +1,11 @@
 /** Host → guest: what the guest's acknowledgments say (RFC 9293 §3.10.7.4 fifth check, RFC 5681, RFC 6675, RFC 5961). */
 import { FIN, SYN } from '../../packet/tcp.ts';
 import { finAcknowledged } from './close.ts';
-import { DUPLICATE_THRESHOLD, enterRecovery, grow, leaveRecovery, noticeLostRetransmissions } from './congestion.ts';
+import { DUPLICATE_THRESHOLD, enterRecovery, grow, leaveRecovery } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpFlow } from './flow.ts';
+import { detectLosses, type Rack, takeCumulative, takeDuplicateReport, takeReport } from './rack.ts';
 import type { Segment } from './segment.ts';
-import { tailArrived } from './tail-loss.ts';
 
 /** False when the segment must be dropped for its acknowledgment. */
 export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boolean {
@@ -20,9 +20,12 @@ export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boole
   }
   // An old ACK that was overtaken: its data may still be good.
   if (advance < 0) return true;
-  const news = flow.sack && segment.hasOptions && takeSack(flow, segment);
+  const rack = flow.rack;
+  if (rack !== null && advance > 0 && (flow.scoreboard.count > 0 || flow.recovering)) takeCumulative(ctx, flow, rack, ack);
+  const news = flow.sack && segment.hasOptions && takeSack(ctx, flow, segment);
   if (advance > 0) advanceUna(ctx, flow, ack, advance);
   else if (news || (!flow.sack && isDuplicate(flow, segment))) takeDuplicate(ctx, flow);
+  if (flow.rack !== null && (flow.scoreboard.count > 0 || flow.recovering)) lookForLosses(ctx, flow, flow.rack);
   takeWindow(ctx, flow, segment, advance > 0);
   return true;
 }
@@ -34,18 +37,27 @@ function isDuplicate(flow: TcpFlow, segment: Segment): boolean {
   );
 }
 
+function lookForLosses(ctx: TcpContext, flow: TcpFlow, rack: Rack): void {
+  // After `startOver` everything is sent again anyway.
+  if (flow.sndNxt !== flow.sndMax) return;
+  detectLosses(ctx, flow, rack);
+  ctx.touch(flow);
+}
+
 function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number): void {
+  const { scoreboard } = flow;
   flow.sndUna = ack;
   if (((flow.sndNxt - ack) | 0) < 0) flow.sndNxt = ack;
-  if (flow.scoreboard.count > 0) flow.scoreboard.advance(ack);
+  // RFC 2018 §8: it ends where a range begins, which therefore was taken back; and who knows what else.
+  if (scoreboard.count > 0 && scoreboard.advance(ack) !== ack) scoreboard.clear();
   flow.rtt.acknowledge(ack, ctx.timers.now);
   flow.attempts = 0;
   flow.duplicateAcks = 0;
   flow.tailProbed = false;
   if (flow.recovering) {
     if (((ack - flow.recover) | 0) >= 0) leaveRecovery(flow);
-    else if (flow.sack) noticeLostRetransmissions(ctx, flow);
-    else {
+    else if (flow.growing) grow(flow, advance);
+    else if (!flow.sack) {
       // RFC 6582 §3.2 step 3: a partial ACK points at the next hole; deflate by what it took.
       flow.rexmitNxt = ack;
       flow.cwnd = Math.max(flow.cwnd - advance + flow.mss, flow.mss);
@@ -60,27 +72,37 @@ function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number
 
 function takeDuplicate(ctx: TcpContext, flow: TcpFlow): void {
   flow.duplicateAcks++;
+  flow.restart = true;
+  flow.tailProbed = false;
   ctx.touch(flow);
-  if (flow.recovering) {
-    // RFC 5681 §3.2 step 4: each duplicate means that a segment has left the wire.
-    if (!flow.sack) flow.cwnd += flow.mss;
-    else noticeLostRetransmissions(ctx, flow);
-    return;
-  }
-  const lost = flow.duplicateAcks >= DUPLICATE_THRESHOLD || flow.scoreboard.sacked >= DUPLICATE_THRESHOLD * flow.mss;
-  if (lost || tailArrived(flow)) enterRecovery(ctx, flow);
+  if (flow.sack) return;
+  // RFC 5681 §3.2 step 4: each duplicate means that a segment has left the wire.
+  if (flow.recovering) flow.cwnd += flow.mss;
+  else if (flow.duplicateAcks >= DUPLICATE_THRESHOLD) enterRecovery(ctx, flow);
 }
 
-/** RFC 2018 §5: ranges outside what is in flight are ignored (RFC 2883's reports of duplicates among them). */
-function takeSack(flow: TcpFlow, segment: Segment): boolean {
+/** RFC 2018 §5: ranges outside what is in flight are ignored. True when something was reported for the first time. */
+function takeSack(ctx: TcpContext, flow: TcpFlow, segment: Segment): boolean {
   const { sackCount, sackLeft, sackRight } = segment.options;
+  if (flow.rack !== null && reportsDuplicate(segment)) takeDuplicateReport(ctx, flow, flow.rack, sackLeft[0]!, sackRight[0]!);
   let news = false;
   for (let i = 0; i < sackCount; i++) {
     const [left, right] = [sackLeft[i]!, sackRight[i]!];
     const inFlight = ((left - flow.sndUna) | 0) > 0 && ((right - flow.sndMax) | 0) <= 0 && ((right - left) | 0) > 0;
-    if (inFlight && ((left - segment.acknowledgment) | 0) > 0 && flow.scoreboard.add(left, right)) news = true;
+    if (!inFlight || ((left - segment.acknowledgment) | 0) <= 0) continue;
+    takeReport(ctx, flow, left, right);
+    if (flow.scoreboard.add(left, right)) news = true;
   }
   return news;
+}
+
+/** RFC 2883 §4: the first block tells of a duplicate when it lies below the acknowledgment or within the second. */
+function reportsDuplicate(segment: Segment): boolean {
+  const { sackCount, sackLeft, sackRight } = segment.options;
+  const [left, right] = [sackLeft[0]!, sackRight[0]!];
+  if (sackCount === 0 || ((right - left) | 0) <= 0) return false;
+  if (((right - segment.acknowledgment) | 0) <= 0) return true;
+  return sackCount > 1 && ((left - sackLeft[1]!) | 0) >= 0 && ((right - sackRight[1]!) | 0) <= 0;
 }
 
 /**

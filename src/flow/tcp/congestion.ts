@@ -1,11 +1,17 @@
 /** Congestion control towards the guest: slow start and avoidance (RFC 5681), loss recovery entry and exit (RFC 6675, RFC 6582). */
 import type { TcpContext } from './context.ts';
 import type { TcpFlow } from './flow.ts';
+import { type Rack, rackOf } from './rack.ts';
 
 /** RFC 6928: the initial window. */
 const INITIAL_SEGMENTS = 10;
 /** RFC 5681 §3.2: duplicates that mean a loss. */
 export const DUPLICATE_THRESHOLD = 3;
+/**
+ * What a loss leaves of the window: RFC 9438 §4.6. It would have the window grow more slowly too, in fairness to connections that
+ * halve theirs (§4.3): but all that share this link are ours.
+ */
+const BETA = 0.7;
 /** Beyond any window a guest can offer with scale 14 the number has no meaning; it must stay an exact integer. */
 const LIMIT = 1 << 30;
 
@@ -23,60 +29,93 @@ export function grow(flow: TcpFlow, acknowledged: number): void {
   if (flow.cwnd > LIMIT) flow.cwnd = LIMIT;
 }
 
-/** A loss was seen by duplicates: halve and repair (RFC 6675 §5, RFC 5681 §3.2). */
+/** RFC 5681 §3.2 step 2: what was in flight when the loss was seen, halved; remembered in case that nothing was lost. */
+function reduce(flow: TcpFlow): void {
+  const { rack } = flow;
+  if (rack !== null) {
+    rack.undoWindow = flow.cwnd;
+    rack.undoThreshold = flow.ssthresh;
+    rack.undoBytes = 0;
+    rack.undoFrom = flow.sndUna;
+    if (rack.persist > 0) rack.persist--;
+    else rack.quarters = 1;
+  }
+  flow.ssthresh = Math.max(Math.floor(BETA * Math.min(flow.cwnd, (flow.sndMax - flow.sndUna) | 0)), 2 * flow.mss);
+}
+
+/** A loss was seen: reduce and repair (RFC 6675 §5, RFC 5681 §3.2). */
 export function enterRecovery(ctx: TcpContext, flow: TcpFlow): void {
   // RFC 6582 §3.2 step 1: duplicates of data sent before the last timeout or recovery say nothing new.
-  if (flow.recovering || ((flow.sndUna - flow.recover) | 0) < 0) return;
+  if (flow.recovering || (!flow.sack && ((flow.sndUna - flow.recover) | 0) < 0)) return;
   flow.recovering = true;
+  flow.growing = false;
   flow.recover = flow.sndMax;
-  flow.ssthresh = Math.max(flow.flight >>> 1, 2 * flow.mss);
+  reduce(flow);
   flow.cwnd = flow.sack ? flow.ssthresh : flow.ssthresh + DUPLICATE_THRESHOLD * flow.mss;
-  flow.rexmitNxt = flow.sndUna;
-  flow.rexmitMark = flow.sndMax;
+  // The last recovery may have repaired beyond its end.
+  if (flow.rack === null || flow.rack.again.count === 0) flow.rexmitNxt = flow.sndUna;
   flow.tailProbed = false;
   flow.rtt.timing = false;
   ctx.counters.fastRecoveries++;
 }
 
-/**
- * What was sent after the last retransmission has arrived, by as much as means a loss, and there are still holes that were
- * filled before: they are filled once more (what RFC 8985 finds out by time, here by the order of sending).
- */
-export function noticeLostRetransmissions(ctx: TcpContext, flow: TcpFlow): void {
-  const board = flow.scoreboard;
-  if (board.count === 0 || ((board.highest - flow.rexmitMark) | 0) < DUPLICATE_THRESHOLD * flow.mss) return;
-  if (((flow.rexmitNxt - board.holeStart(flow.sndUna)) | 0) <= 0) return;
-  ctx.counters.lostRetransmissions++;
-  flow.rexmitNxt = flow.sndUna;
-}
-
 export function leaveRecovery(flow: TcpFlow): void {
   flow.recovering = false;
-  flow.cwnd = flow.ssthresh;
+  if (!flow.sack) flow.cwnd = flow.ssthresh;
+}
+
+/** Nothing was lost after all. The rest of the recovery holds nobody back. */
+export function undoReduction(ctx: TcpContext, flow: TcpFlow, rack: Rack): void {
+  flow.cwnd = Math.max(flow.cwnd, rack.undoWindow);
+  flow.ssthresh = Math.max(flow.ssthresh, rack.undoThreshold);
+  flow.growing = true;
+  ctx.counters.spuriousRecoveries++;
 }
 
 /** RFC 5681 §3.1 equation 4 and §3.1 last paragraph: after a timeout one segment, and everything counts as lost. */
-export function collapse(flow: TcpFlow): void {
-  flow.ssthresh = Math.max(((flow.sndMax - flow.sndUna) | 0) >>> 1, 2 * flow.mss);
+export function collapse(ctx: TcpContext, flow: TcpFlow): void {
+  // Once until it is repaired (RFC 5681 §3.1, RFC 6582 §4).
+  if (!flow.recovering) reduce(flow);
   flow.cwnd = flow.mss;
-  flow.recovering = false;
   flow.recover = flow.sndMax;
   flow.duplicateAcks = 0;
   flow.tailProbed = false;
-  // RFC 2018 §8: the guest may have reneged; nothing but the cumulative ACK is certain.
-  flow.scoreboard.clear();
+  const { sndUna, sndMax } = flow;
+  // Behind a window that has shrunk nothing may be repaired, and behind a full port nothing can be.
+  if (!flow.sack || flow.blocked || flow.sndWnd < ((sndMax - sndUna) | 0)) return startOver(flow);
+  const rack = rackOf(ctx, flow, 0);
+  // RFC 2018 §8: it may have taken that back.
+  if (flow.attempts > 1) flow.scoreboard.clear();
+  // What the guest has reported it most probably has (RFC 6675 §5.1).
+  flow.recovering = true;
+  flow.growing = true;
+  flow.rexmitNxt = sndUna;
+  flow.lostEdge = sndMax;
+  flow.sndNxt = sndMax;
+  rack.again.clear();
+  rack.times.forget(sndMax);
 }
 
-/** RFC 6675 §4 SetPipe, with every hole below the highest SACKed byte taken for lost. Bytes believed to be on the wire. */
+/** Sends everything in flight again, from the beginning. RFC 2018 §8: nothing but the cumulative ACK is certain. */
+export function startOver(flow: TcpFlow): void {
+  flow.recovering = false;
+  flow.scoreboard.clear();
+  flow.rack?.again.clear();
+  flow.rtt.timing = false;
+  flow.sndNxt = flow.sndUna;
+}
+
+/** RFC 6675 §4 SetPipe. Bytes believed to be on the wire. */
 export function pipe(flow: TcpFlow): number {
-  const board = flow.scoreboard;
-  if (board.count === 0) return flow.flight;
-  let lost = 0;
-  let at = board.holeStart(((flow.rexmitNxt - flow.sndUna) | 0) > 0 ? flow.rexmitNxt : flow.sndUna);
-  while (((board.highest - at) | 0) > 0) {
-    const end = board.holeEnd(at, board.highest);
-    lost += (end - at) | 0;
-    at = board.holeStart(end);
+  const { scoreboard, rack, sndUna } = flow;
+  if (rack === null) return flow.flight;
+  let lost = rack.again.count > 0 ? rack.again.bytesBefore(rack.lostBefore, sndUna, scoreboard) : 0;
+  let at = scoreboard.holeStart(((flow.rexmitNxt - sndUna) | 0) > 0 ? flow.rexmitNxt : sndUna);
+  while (((flow.lostEdge - at) | 0) > 0) {
+    const end = scoreboard.holeEnd(at, flow.lostEdge);
+    const until = ((end - flow.lostEdge) | 0) < 0 ? end : flow.lostEdge;
+    lost += (until - at) | 0;
+    at = scoreboard.holeStart(until);
   }
-  return flow.flight - board.sacked - lost;
+  return flow.flight - scoreboard.sacked - lost;
 }

@@ -53,6 +53,8 @@ export class TcpCounters {
   tailProbes = 0;
   /** Retransmissions that were found lost in turn. */
   lostRetransmissions = 0;
+  /** Losses that were none: the guest had got twice what was sent again. */
+  spuriousRecoveries = 0;
   outOfOrder = 0;
   duplicates = 0;
   challengeAcks = 0;

@@ -13,6 +13,7 @@ import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { Port } from '../../link/port.ts';
 import type { FlowEntry } from '../flow-table.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
+import type { Rack } from './rack.ts';
 import { RttEstimator } from './rtt.ts';
 import { Scoreboard } from './scoreboard.ts';
 
@@ -135,14 +136,17 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   /** In loss recovery until sndUna reaches `recover` (RFC 6675, RFC 6582). */
   recovering = false;
   recover = 0;
+  /** The window grows nevertheless: after a timeout, or when nothing was lost after all. */
+  growing = false;
   /** Holes below this were retransmitted in this recovery (HighRxt). */
   rexmitNxt = 0;
-  /** sndMax at the last retransmission: what lies above was sent after it. */
-  rexmitMark = 0;
-  /** A tail probe is under way, and sndMax at the time (tail-loss.ts). */
+  /** Holes below this are lost (rack.ts). */
+  lostEdge = 0;
+  /** A tail probe is under way (tail-loss.ts). */
   tailProbed = false;
-  tailEnd = 0;
   readonly scoreboard: Scoreboard = new Scoreboard();
+  /** What was sent when; from the first loss on. */
+  rack: Rack | null = null;
 
   // Time.
   readonly timer: Timer;

@@ -3,6 +3,7 @@ import * as icmp from '../../packet/icmpv4.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
 import { HEADER } from '../../packet/tcp.ts';
 import type { IcmpReport } from '../../gateway/icmp-input.ts';
+import { startOver } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
 
@@ -22,9 +23,6 @@ export function takePathMtu(ctx: TcpContext, flow: TcpFlow, mtu: number): void {
   ctx.counters.pathMtu++;
   flow.mss = mss;
   // Lost for their size, which says nothing of congestion: the windows stay (RFC 1191 §6.4).
-  flow.recovering = false;
-  flow.scoreboard.clear();
-  flow.rtt.timing = false;
-  flow.sndNxt = flow.sndUna;
+  startOver(flow);
   ctx.ready(flow);
 }

@@ -13,6 +13,8 @@ const MAXIMUM = 60_000;
 export class RttEstimator {
   /** 0 until measured. */
   smoothed = 0;
+  /** The shortest ever measured; Infinity before. */
+  shortest: number = Infinity;
   #variation = 0;
   #base = INITIAL;
   #backoff = 0;
@@ -40,6 +42,11 @@ export class RttEstimator {
     this.#measure(now - this.#started);
   }
 
+  /** A selective acknowledgment of what was sent only once took `milliseconds`; the cumulative one waits for repairs. */
+  sample(milliseconds: number): void {
+    this.#measure(milliseconds);
+  }
+
   /** RFC 6298 §5.5: a timeout doubles the RTO; Karn's algorithm (§3): what was retransmitted is not measured. */
   expire(): void {
     this.timing = false;
@@ -48,6 +55,7 @@ export class RttEstimator {
 
   /** RFC 6298 §2.2, §2.3; its clock granularity is below the allowance. */
   #measure(sample: number): void {
+    if (sample < this.shortest) this.shortest = sample;
     if (this.smoothed === 0) {
       this.smoothed = Math.max(sample, 0.001);
       this.#variation = sample / 2;

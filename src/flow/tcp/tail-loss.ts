@@ -9,6 +9,7 @@
 import { enterRecovery } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
+import { rackOf } from './rack.ts';
 import { sendTail } from './transmit.ts';
 
 /** Milliseconds that are waited at least: two ticks of the timer wheel, and what a busy host may be late. */
@@ -18,7 +19,7 @@ const DELAYED_ACK = 50;
 
 /** Milliseconds until a probe makes sense; 0 when it makes none, or the retransmission timeout comes first. */
 export function tailTimeout(flow: TcpFlow): number {
-  if (!flow.sack || flow.tailProbed || flow.recovering || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
+  if (!flow.sack || flow.tailProbed || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
   // Behind a timeout everything is sent again anyway.
   if (flow.sndNxt !== flow.sndMax) return 0;
   const delay = Math.max(2 * flow.rtt.smoothed, SHORTEST) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);
@@ -26,19 +27,22 @@ export function tailTimeout(flow: TcpFlow): number {
 }
 
 export function probeTail(ctx: TcpContext, flow: TcpFlow): void {
-  if (flow.blocked || flow.flight === 0 || flow.recovering) return;
+  if (flow.blocked || flow.flight === 0) return;
   flow.tailProbed = true;
-  flow.tailEnd = flow.sndMax;
   flow.rtt.timing = false;
-  if (flow.scoreboard.count > 0) {
-    enterRecovery(ctx, flow);
-    ctx.ready(flow);
-    return;
+  const { sndMax, scoreboard } = flow;
+  if (flow.recovering && flow.rack !== null && flow.rack.again.count > 0) {
+    flow.rack.lostBefore = Math.min(flow.rack.again.time + 0.001, ctx.timers.now);
+    return ctx.ready(flow);
   }
-  if (sendTail(ctx, flow)) ctx.counters.tailProbes++;
-}
-
-/** The guest has got the probe, and not what was sent long before it. */
-export function tailArrived(flow: TcpFlow): boolean {
-  return flow.tailProbed && flow.scoreboard.count > 0 && flow.scoreboard.highest === flow.tailEnd;
+  if (scoreboard.count > 0 && !flow.recovering) {
+    flow.lostEdge = scoreboard.highest;
+    enterRecovery(ctx, flow);
+    return ctx.ready(flow);
+  }
+  const rack = rackOf(ctx, flow, 2 * flow.rtt.smoothed);
+  if (!sendTail(ctx, flow)) return;
+  if (rack.again.count === 0) flow.rexmitNxt = flow.sndUna;
+  rack.again.push((sndMax - 1) | 0, sndMax, ctx.timers.now);
+  ctx.counters.tailProbes++;
 }

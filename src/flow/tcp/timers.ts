@@ -13,6 +13,7 @@ import { abort, guestDone } from './close.ts';
 import { collapse } from './congestion.ts';
 import { State, type TcpFlow } from './flow.ts';
 import { sendProbe, sendSyn } from './output.ts';
+import { detectLosses } from './rack.ts';
 import { probeTail, tailTimeout } from './tail-loss.ts';
 import { windowBlocked } from './transmit.ts';
 
@@ -68,8 +69,9 @@ export function rearm(ctx: TcpContext, flow: TcpFlow): void {
 }
 
 function armForFlight(ctx: TcpContext, flow: TcpFlow): void {
-  const delay = tailTimeout(flow);
-  if (delay > 0) arm(ctx, flow, TAIL, delay);
+  const reordered = flow.rack === null ? Infinity : Math.max(flow.rack.next - ctx.timers.now, 0);
+  const delay = Math.min(tailTimeout(flow) || Infinity, reordered);
+  if (delay < Infinity) arm(ctx, flow, TAIL, delay);
   else armRetransmission(ctx, flow);
 }
 
@@ -97,8 +99,7 @@ function retransmit(ctx: TcpContext, flow: TcpFlow): void {
     else ctx.block(flow);
     return armRetransmission(ctx, flow);
   }
-  collapse(flow);
-  flow.sndNxt = flow.sndUna;
+  collapse(ctx, flow);
   armRetransmission(ctx, flow);
   ctx.ready(flow);
 }
@@ -106,7 +107,11 @@ function retransmit(ctx: TcpContext, flow: TcpFlow): void {
 /** Behind the probe the retransmission timer runs in full (RFC 8985 §7.3). */
 function tail(ctx: TcpContext, flow: TcpFlow): void {
   armRetransmission(ctx, flow);
-  probeTail(ctx, flow);
+  const { rack } = flow;
+  if (rack === null || rack.next === Infinity) return probeTail(ctx, flow);
+  detectLosses(ctx, flow, rack);
+  flow.restart = true;
+  ctx.ready(flow);
 }
 
 function probeWindow(ctx: TcpContext, flow: TcpFlow): void {

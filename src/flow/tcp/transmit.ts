@@ -13,6 +13,7 @@ import { pipe } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
 import { emit, emitWithWindow, HEADERS } from './output.ts';
+import { noteTime, type Rack } from './rack.ts';
 import { advertise } from './receive-window.ts';
 
 /** Most payload bytes of one flow per pump, so that flows take turns. */
@@ -65,7 +66,8 @@ export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
  */
 function usable(flow: TcpFlow): number {
   const inWindow = flow.sndWnd - flow.flight;
-  const inCongestion = flow.cwnd - (flow.recovering ? pipe(flow) : flow.flight);
+  const inCongestion =
+    flow.cwnd - (flow.recovering || (flow.scoreboard.count > 0 && flow.sndNxt === flow.sndMax) ? pipe(flow) : flow.flight);
   const bytes = Math.min(inWindow, inCongestion);
   if (bytes >= flow.mss) return bytes - (bytes % flow.mss);
   return flow.flight === 0 ? bytes : 0;
@@ -157,7 +159,10 @@ function finSent(flow: TcpFlow): void {
 function noteSent(ctx: TcpContext, flow: TcpFlow, end: number, again: boolean): void {
   if (((end - flow.sndNxt) | 0) > 0) flow.sndNxt = end;
   if (((end - flow.sndMax) | 0) > 0) flow.sndMax = end;
-  if (!again && !flow.rtt.timing) flow.rtt.start((end - 1) | 0, ctx.timers.now);
+  if (again) return;
+  if (flow.rack !== null) noteTime(ctx, flow, flow.rack, end);
+  // What is sent during repairs is acknowledged when they are over.
+  if (!flow.rtt.timing && !flow.recovering) flow.rtt.start((end - 1) | 0, ctx.timers.now);
 }
 
 function sendFin(ctx: TcpContext, flow: TcpFlow): void {
@@ -175,42 +180,57 @@ function sendFin(ctx: TcpContext, flow: TcpFlow): void {
   noteSent(ctx, flow, (flow.endAt + 1) | 0, again);
 }
 
-/**
- * Retransmits what is lost (RFC 6675 §5 step 4, NextSeg rule 1; without SACK the segment at SND.UNA, RFC 6582).
- * False when the port is full or the flow is gone.
- */
+/** Retransmits what is lost. False when the port is full or the flow is gone. */
 function repair(ctx: TcpContext, flow: TcpFlow): boolean {
-  if (!flow.sack || flow.scoreboard.count === 0) {
-    if (flow.rexmitNxt !== flow.sndUna) return true;
-    return resend(ctx, flow, flow.sndUna, flow.mss);
-  }
-  for (;;) {
-    const board = flow.scoreboard;
-    const from = ((flow.rexmitNxt - flow.sndUna) | 0) > 0 ? flow.rexmitNxt : flow.sndUna;
-    const start = board.holeStart(from);
-    if (((board.highest - start) | 0) <= 0) return true;
-    const room = flow.cwnd - pipe(flow);
-    // The first retransmission goes out whatever the pipe holds (RFC 6675 §5 step 4.3).
-    const first = flow.rexmitNxt === flow.sndUna && start === flow.sndUna;
-    if (room < flow.mss && !first) return true;
-    const hole = (board.holeEnd(start, board.highest) - start) | 0;
-    if (!resend(ctx, flow, start, Math.min(hole, Math.max(room, flow.mss)))) return false;
-  }
+  if (flow.rack !== null) return repairHoles(ctx, flow, flow.rack);
+  // RFC 6582: the segment at SND.UNA.
+  if (flow.rexmitNxt !== flow.sndUna) return true;
+  const sent = resend(ctx, flow, flow.sndUna, flow.mss);
+  if (sent > 0) flow.rexmitNxt = (flow.sndUna + sent) | 0;
+  return sent > 0;
 }
 
-function resend(ctx: TcpContext, flow: TcpFlow, start: number, bytes: number): boolean {
+/** RFC 6675 §5 step 4, NextSeg rule 1; lost retransmissions first. */
+function repairHoles(ctx: TcpContext, flow: TcpFlow, rack: Rack): boolean {
+  const { scoreboard, sndUna } = flow;
+  const { again } = rack;
+  while (!again.full) {
+    again.settle(sndUna, scoreboard);
+    const twice = again.count > 0 && again.time < rack.lostBefore;
+    const from = ((flow.rexmitNxt - sndUna) | 0) > 0 ? flow.rexmitNxt : sndUna;
+    const start = twice ? again.left : scoreboard.holeStart(from);
+    const limit = twice ? again.right : flow.lostEdge;
+    if (((limit - start) | 0) <= 0) return true;
+    const end = scoreboard.holeEnd(start, limit);
+    const hole = Math.min((end - start) | 0, (limit - start) | 0);
+    const room = flow.cwnd - pipe(flow);
+    // The first retransmission goes out whatever the pipe holds (RFC 6675 §5 step 4.3).
+    if (room < flow.mss && (twice || flow.rexmitNxt !== sndUna || start !== sndUna)) return true;
+    const sent = resend(ctx, flow, start, Math.min(hole, Math.max(room, flow.mss)));
+    if (sent <= 0) return false;
+    const next = (start + sent) | 0;
+    if (twice) {
+      ctx.counters.lostRetransmissions++;
+      if (next === limit) again.drop();
+      else again.shorten(next);
+    } else flow.rexmitNxt = next;
+    again.push(start, next, ctx.timers.now);
+    rack.undoBytes += sent;
+  }
+  return true;
+}
+
+/** Sends what was sent before, from `start` on. Returns how much of the sequence numbers it takes; 0 or less when it could not be sent. */
+function resend(ctx: TcpContext, flow: TcpFlow, start: number, bytes: number): number {
   if (flow.finSent && start === flow.endAt) {
     sendFin(ctx, flow);
-    flow.rexmitNxt = (start + 1) | 0;
-    return !flow.blocked;
+    return flow.blocked ? BLOCKED : 1;
   }
   // What was never sent is not lost, and may lie beyond the window.
   const end = flow.finSent ? flow.endAt : flow.sndMax;
   const sent = sendRange(ctx, flow, start, Math.min(bytes, (end - start) | 0));
-  if (sent <= 0) return false;
-  flow.rexmitNxt = (start + sent) | 0;
-  flow.rexmitMark = flow.sndMax;
-  return true;
+  // The FIN went with the last byte.
+  return flow.finSent && ((start + sent) | 0) === flow.endAt ? sent + 1 : sent;
 }
 
 /** RFC 8985 §7.3: the last segment in flight again; whatever the guest answers tells what is missing. False when it could not be sent. */

@@ -88,8 +88,10 @@ test('holes that too few segments lie behind are repaired when time has shown th
   const { bench, stream } = measured();
   const sent = flight(bench, stream, 3);
   bench.guest({ ack: sent[0]!.seq, sack: [[sent[1]!.seq, (sent[1]!.seq + 2 * MSS) | 0]] });
+  bench.later(4);
   bench.silence();
-  bench.later(48);
+  // A quarter of the round trip (RFC 8985 §6.2 step 4), in ticks of the clock.
+  bench.later(8);
   bench.expect({ seq: sent[0]!.seq });
   bench.silence();
   assert.equal(bench.counters.timeouts, 0);
@@ -138,25 +140,4 @@ test('nobody is probed who does not speak SACK, whose round trip is not known, o
   full.bench.port.full = true;
   full.bench.later(100);
   full.bench.silence();
-});
-
-test('a retransmission that got lost is noticed when what was sent after it arrives', () => {
-  const { bench, stream } = measured();
-  const sent = flight(bench, stream, 8);
-  const at = (i: number): number => (sent[0]!.seq + i * MSS) | 0;
-  bench.guest({ ack: at(0), sack: [[at(1), at(5)]] });
-  bench.expect({ seq: at(0) });
-  stream.put('z'.repeat(6 * MSS));
-  bench.guest({ ack: at(0), sack: [[at(1), at(8)]] });
-  const fresh = bench.drain();
-  assert.ok(fresh.length >= 3 && fresh.every((segment) => segment.seq !== at(0)), 'new data, as far as the windows allow');
-  bench.guest({ ack: at(0), sack: [[at(1), at(10)]] });
-  assert.ok(
-    bench.drain().every((segment) => segment.seq !== at(0)),
-    'two segments may have overtaken it',
-  );
-  bench.guest({ ack: at(0), sack: [[at(1), at(11)]] });
-  assert.ok(bench.drain().some((segment) => segment.seq === at(0)));
-  assert.equal(bench.counters.lostRetransmissions, 1);
-  assert.equal(bench.counters.timeouts, 0);
 });
