@@ -48,12 +48,15 @@ function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number
   const { scoreboard } = flow;
   flow.sndUna = ack;
   if (((flow.sndNxt - ack) | 0) < 0) flow.sndNxt = ack;
-  // RFC 2018 §8: it ends where a range begins, which therefore was taken back; and who knows what else.
-  if (scoreboard.count > 0 && scoreboard.advance(ack) !== ack) scoreboard.clear();
   flow.rtt.acknowledge(ack, ctx.timers.now);
   flow.attempts = 0;
   flow.duplicateAcks = 0;
   flow.tailProbed = false;
+  if (scoreboard.count > 0 && scoreboard.advance(ack) !== ack) {
+    // RFC 2018 §8: it ends where a range begins, which therefore was taken back; and who knows what else. Now only time tells.
+    scoreboard.clear();
+    flow.tailProbed = true;
+  }
   if (flow.recovering) {
     if (((ack - flow.recover) | 0) >= 0) leaveRecovery(flow);
     else if (flow.growing) grow(flow, advance);

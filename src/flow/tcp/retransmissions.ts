@@ -49,6 +49,19 @@ export class Retransmissions {
     this.#left[this.#first] = left;
   }
 
+  /** The oldest counts as lost, and of it no more than the first `bytes` where there is room to tell them apart. */
+  doubt(bytes: number): void {
+    const { left, right } = this;
+    if (((right - left) | 0) > bytes && !this.full) {
+      this.shorten((left + bytes) | 0);
+      this.#first = (this.#first - 1) & MASK;
+      this.count++;
+      this.#left[this.#first] = left;
+      this.#right[this.#first] = (left + bytes) | 0;
+    }
+    this.#time[this.#first] = -Infinity;
+  }
+
   drop(): void {
     this.#first = (this.#first + 1) & MASK;
     this.count--;

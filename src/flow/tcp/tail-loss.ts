@@ -4,7 +4,8 @@
  * either covers everything or reports, by SACK, what is missing in front of it.
  *
  * Only with SACK, and once until something new is acknowledged. Where the guest has reported holes already, but too few
- * segments behind them to be sure, time has shown by now that they are lost.
+ * segments behind them to be sure, time has shown by now that they are lost. In recovery, where RFC 8985 §7.2 would wait for
+ * the timeout, the oldest repair goes out once more: with a hole open no ACK is put off (RFC 5681 §4.2).
  */
 import { enterRecovery } from './congestion.ts';
 import type { TcpContext } from './context.ts';
@@ -32,7 +33,7 @@ export function probeTail(ctx: TcpContext, flow: TcpFlow): void {
   flow.rtt.timing = false;
   const { sndMax, scoreboard } = flow;
   if (flow.recovering && flow.rack !== null && flow.rack.again.count > 0) {
-    flow.rack.lostBefore = Math.min(flow.rack.again.time + 0.001, ctx.timers.now);
+    flow.rack.again.doubt(flow.mss);
     return ctx.ready(flow);
   }
   if (scoreboard.count > 0 && !flow.recovering) {

@@ -221,6 +221,18 @@ test('a repair that is not answered is repeated after two round trips, once (RFC
   assert.equal(sender.counters.timeouts, 1);
 });
 
+test('of a repair of several segments the first is repeated', () => {
+  const sender = new Sender();
+  sender.put(10);
+  sender.later(20);
+  assert.deepEqual(sender.ack(0, [3, 10]), [0, 1, 2]);
+  assert.deepEqual(sender.later(48), [0]);
+  // Which tells that the others were lost as well.
+  sender.later(20);
+  assert.deepEqual(sender.ack(1, [3, 10]), [1, 2]);
+  assert.equal(sender.counters.timeouts, 0);
+});
+
 test('what was repaired beyond the end of a recovery is not repaired again in the next', () => {
   const sender = repairing();
   sender.stream.put('z'.repeat(30 * MSS));
