@@ -201,11 +201,21 @@ test('what the guest reported and has taken back is sent again: its acknowledgme
   }
 });
 
+test('and so is everything else that it had reported', () => {
+  const sender = new Sender();
+  sender.put(10);
+  sender.later(20);
+  sender.ack(0, [1, 4], [5, 10]);
+  sender.later(400);
+  assert.deepEqual(sender.ack(1), [1, 2]);
+  assert.deepEqual(sender.ack(3), [3, 4, 5, 6]);
+});
+
 test('a second timeout believes no report any more', () => {
   const sender = new Sender();
   sender.put(10);
   sender.later(20);
-  sender.ack(0, [1, 10]);
+  sender.ack(0, [2, 10]);
   sender.later(1000);
   assert.ok(sender.counters.timeouts >= 2);
   assert.deepEqual(sender.ack(1), [1, 2]);
@@ -252,17 +262,17 @@ test('a selective acknowledgment measures the round trip, the cumulative one beh
   sender.put(10);
   sender.later(20);
   sender.ack(0, [1, 10]);
-  // The repair takes long; what is sent meanwhile is reported after 20 ms.
+  // The repair takes long; what is sent meanwhile is reported after 36 ms, longer than before.
   for (let i = 10; i < 20; i++) {
     sender.put(1);
-    sender.later(20);
+    sender.later(36);
     sender.ack(0, [1, i + 1]);
   }
   sender.ack(20);
   sender.put(2);
-  // Two round trips of 20 ms: the probe.
-  assert.deepEqual(sender.later(36), []);
-  assert.deepEqual(sender.later(12), [21]);
+  // Not two round trips of 20 ms, nor of 360: then comes the probe.
+  assert.deepEqual(sender.later(52), []);
+  assert.deepEqual(sender.later(28), [21]);
 });
 
 test('without SACK more duplicates do not repeat the repair', () => {
