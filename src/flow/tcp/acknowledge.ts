@@ -66,6 +66,8 @@ function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number
       flow.cwnd = Math.max(flow.cwnd - advance + flow.mss, flow.mss);
     }
   } else {
+    // Without SACK: where the last recovery ended says nothing once it is passed, and must not come round again.
+    if (!flow.sack && ((ack - flow.recover) | 0) > 0) flow.recover = ack;
     grow(flow, advance);
   }
   flow.restart = true;

@@ -142,6 +142,8 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   rexmitNxt = 0;
   /** Holes below this are lost (rack.ts). */
   lostEdge = 0;
+  /** The guest has reported losses. */
+  lossy = false;
   /** A tail probe is under way (tail-loss.ts). */
   tailProbed = false;
   readonly scoreboard: Scoreboard = new Scoreboard();

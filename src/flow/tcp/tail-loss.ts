@@ -13,8 +13,10 @@ import { State, type TcpFlow } from './flow.ts';
 import { rackOf } from './rack.ts';
 import { sendTail } from './transmit.ts';
 
-/** Milliseconds that are waited at least: two ticks of the timer wheel, and what a busy host may be late. */
+/** Milliseconds that are waited at least, on a link that has lost something: two ticks of the timer wheel, and what a busy host may be late. */
 const SHORTEST = 10;
+/** On one that has not: a VM is a process among others, and on a busy host it may not run for some tens of milliseconds. */
+const CALM = 100;
 /** A guest may put off the ACK of a single segment: Linux by 40 ms. */
 const DELAYED_ACK = 50;
 
@@ -23,7 +25,7 @@ export function tailTimeout(flow: TcpFlow): number {
   if (!flow.sack || flow.tailProbed || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
   // Behind a timeout everything is sent again anyway.
   if (flow.sndNxt !== flow.sndMax) return 0;
-  const delay = Math.max(2 * flow.rtt.smoothed, SHORTEST) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);
+  const delay = Math.max(2 * flow.rtt.smoothed, flow.lossy ? SHORTEST : CALM) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);
   return delay < flow.rtt.timeout ? delay : 0;
 }
 
