@@ -103,6 +103,7 @@ export const host = {
 
 /** A SYN as Linux sends it, without timestamps. */
 export const SYN: SegmentSpec = { flags: 'S', mss: 1460, scale: 7, sackPermitted: true };
+export const NO_SACK: SegmentSpec = { flags: 'S', mss: 1460, scale: 7 };
 
 /**
  * The round trip that the host measures, in milliseconds: long, so that nothing is sent again by the clock while a busy machine

@@ -1,7 +1,5 @@
 /** Data in both directions: order, windows, acknowledgments, losses. */
-import { FILLED, fill, host, opening, type Script, send, SYN, wait } from './script.ts';
-
-const NO_SACK = { flags: 'S', mss: 1460, scale: 7 };
+import { FILLED, fill, host, NO_SACK, opening, type Script, send, SYN, wait } from './script.ts';
 
 const GUEST_SENDS: readonly Script[] = [
   { name: 'data in order', steps: [...opening(), send({ data: 1000, flags: 'PA' }), send({ data: 1000, flags: 'PA' }), host.read(5000)] },
@@ -185,8 +183,8 @@ const HOST_SENDS: readonly Script[] = [
       send({ window: 5000 }),
     ],
   },
-  { name: 'data that nobody acknowledges', resent: true, steps: [...opening(), host.write(1000), wait(5500), send({})] },
-  { name: 'several segments that nobody acknowledges', resent: true, steps: [...opening(), host.write(5840), wait(5500), send({})] },
+  { name: 'data that nobody acknowledges', resent: true, steps: [...opening(NO_SACK), host.write(1000), wait(5500), send({})] },
+  { name: 'several segments that nobody acknowledges', resent: true, steps: [...opening(NO_SACK), host.write(5840), wait(5500), send({})] },
   {
     name: 'three duplicates',
     resent: true,
