@@ -15,8 +15,11 @@ import { sendTail } from './transmit.ts';
 
 /** Milliseconds that are waited at least, on a link that has lost something: two ticks of the timer wheel, and what a busy host may be late. */
 const SHORTEST = 10;
-/** On one that has not: a VM is a process among others, and on a busy host it may not run for some tens of milliseconds. */
-const CALM = 100;
+/**
+ * On one that has not: a VM is a process among others, and on a busy host, or with hundreds of downloads in front of it, its
+ * ACKs take longer than they ever have. Just before the retransmission timeout, which would cost more.
+ */
+const CALM = 180;
 /** A guest may put off the ACK of a single segment: Linux by 40 ms. */
 const DELAYED_ACK = 50;
 
