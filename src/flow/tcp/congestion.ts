@@ -47,7 +47,7 @@ function reduce(flow: TcpFlow): void {
 export function enterRecovery(ctx: TcpContext, flow: TcpFlow): void {
   // RFC 6582 §3.2 step 1: duplicates of data sent before the last timeout or recovery say nothing new.
   if (flow.recovering || (!flow.sack && ((flow.sndUna - flow.recover) | 0) < 0)) return;
-  flow.lossy = true;
+  flow.lossy = flow.sack;
   flow.recovering = true;
   flow.growing = false;
   flow.recover = flow.sndMax;

@@ -35,6 +35,9 @@ const PROBE_INTERVAL_MAX = 10_000;
 const KEEP_ALIVE_IDLE = 120_000;
 const KEEP_ALIVE_INTERVAL = 15_000;
 const KEEP_ALIVE_ATTEMPTS = 6;
+/** Times KEEP_ALIVE_IDLE that a host may take nothing of what a guest left behind: of one that is attached, and of one that is not. */
+const DONE_ATTEMPTS = 720;
+const GONE_ATTEMPTS = 1;
 /** 2 MSL on a link without routers, where no segment lives for seconds (RFC 9293 §3.4.1 lets MSL be an engineering choice). */
 const QUIET_TIME = 10_000;
 
@@ -125,7 +128,7 @@ function probeWindow(ctx: TcpContext, flow: TcpFlow): void {
 function keepAlive(ctx: TcpContext, flow: TcpFlow): void {
   flow.endpoint?.keepAlive();
   // It owes no answer any more; how long the host takes to take the rest is between the host and its kernel.
-  if (guestDone(flow)) return arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_IDLE);
+  if (guestDone(flow)) return awaitHost(ctx, flow);
   const silent = ctx.timers.now - flow.lastHeard;
   if (silent < KEEP_ALIVE_IDLE) {
     flow.attempts = 0;
@@ -134,6 +137,14 @@ function keepAlive(ctx: TcpContext, flow: TcpFlow): void {
   if (flow.attempts >= KEEP_ALIVE_ATTEMPTS) return giveUp(ctx, flow);
   if (probe(ctx, flow)) ctx.counters.keepAliveProbes++;
   arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_INTERVAL);
+}
+
+/** The guest is done, and the host still has to take something: it may pause for a day, or for some minutes when the VM is gone. */
+function awaitHost(ctx: TcpContext, flow: TcpFlow): void {
+  flow.attempts = flow.tunedSeq === flow.hostNxt ? flow.attempts + 1 : 0;
+  flow.tunedSeq = flow.hostNxt;
+  if (flow.attempts > (flow.neighbour.port === null ? GONE_ATTEMPTS : DONE_ATTEMPTS)) return giveUp(ctx, flow);
+  arm(ctx, flow, KEEP_ALIVE, KEEP_ALIVE_IDLE);
 }
 
 /** An attempt counts only when it left: a VM that is paused, its port full, is not a dead guest. */

@@ -51,7 +51,9 @@ for (const hostFirst of [false, true]) {
     const { bench, stream } = hostBehind(hostFirst);
     bench.detach();
     assert.equal(stream.closed, false);
-    bench.later(3_600_000);
+    bench.later(100_000);
+    stream.open(2);
+    bench.later(100_000);
     stream.open(Infinity);
     bench.round();
     assert.equal(stream.written.toString(), 'everything');
@@ -182,7 +184,7 @@ test('a VM that is switched off while it waits for an answer does not cut off th
   stream.room = 3;
   bench.guest({ flags: FIN | ACK, data: 'a long question' });
   bench.detach();
-  bench.later(3_600_000);
+  bench.later(60_000);
   assert.equal(stream.closed, false);
   stream.open(Infinity);
   bench.round();
@@ -200,3 +202,27 @@ test('a VM that is switched off within its stream resets the host: what came is 
   assert.equal(stream.wasReset, true);
   assert.equal(bench.engine.size, 0);
 });
+
+test('a host that takes nothing more from a VM that is gone is reset after some minutes, and nothing is left', () => {
+  const { bench, stream } = hostBehind(false);
+  bench.detach();
+  bench.later(110_000);
+  assert.equal(stream.closed, false);
+  bench.later(400_000);
+  assert.equal(stream.wasReset, true);
+  assert.equal(bench.engine.size, 0);
+  assert.equal(bench.arena.lent, 0);
+});
+
+for (const hostFirst of [false, true]) {
+  test(`a host that takes nothing for a day is reset (the ${hostFirst ? 'host' : 'guest'} closed first)`, () => {
+    const { bench, stream } = hostBehind(hostFirst);
+    bench.later(23 * 3_600_000);
+    assert.equal(stream.closed, false);
+    bench.later(2 * 3_600_000);
+    assert.equal(stream.wasReset, true);
+    assert.equal(bench.engine.size, 0);
+    assert.equal(bench.arena.lent, 0);
+    bench.silence();
+  });
+}
