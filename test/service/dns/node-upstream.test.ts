@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { after, before, test } from 'node:test';
 import { decode } from 'dns-packet';
 import { SeededRandom } from '../../../src/runtime/clock.ts';
@@ -17,14 +17,27 @@ let port: number;
 /** Answers to a query, sent one after the other; the fields of a test. */
 let script: (asked: Uint8Array, overTcp: boolean) => Uint8Array[] = () => [];
 
+/** A port that is free for both transports: others on this machine use ports meanwhile. */
+async function listenOnBoth(): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    streams.listen(0, '127.0.0.1');
+    await once(streams, 'listening');
+    port = (streams.address() as AddressInfo).port;
+    datagrams = createSocket('udp4');
+    try {
+      datagrams.bind(port, '127.0.0.1');
+      await once(datagrams, 'listening');
+      return;
+    } catch (error) {
+      if (tries === 20) throw error;
+      datagrams.close();
+      streams.close();
+      await once(streams, 'close');
+    }
+  }
+}
+
 before(async () => {
-  datagrams = createSocket('udp4');
-  datagrams.on('message', (asked, from) => {
-    for (const answer of script(asked, false)) datagrams.send(answer, from.port, from.address);
-  });
-  datagrams.bind(0, '127.0.0.1');
-  await once(datagrams, 'listening');
-  port = datagrams.address().port;
   streams = createServer((connection) => {
     connection.on('error', () => {});
     connection.on('data', (chunk) => {
@@ -37,8 +50,10 @@ before(async () => {
       if (chunk.length === 3) connection.end();
     });
   });
-  streams.listen(port, '127.0.0.1');
-  await once(streams, 'listening');
+  await listenOnBoth();
+  datagrams.on('message', (asked, from) => {
+    for (const answer of script(asked, false)) datagrams.send(answer, from.port, from.address);
+  });
 });
 
 after(() => {
