@@ -83,7 +83,7 @@ interface Ending {
   readonly signal?: NodeJS.Signals;
 }
 
-async function run({ name }: Environment, addresses: AddressPlan, values: GvproxyValues, log: Log): Promise<number> {
+async function run({ name, program }: Environment, addresses: AddressPlan, values: GvproxyValues, log: Log): Promise<number> {
   log.info(banner(name));
   let pidFile: PidFile | undefined;
   let network: VirtualNetwork | undefined;
@@ -99,6 +99,8 @@ async function run({ name }: Environment, addresses: AddressPlan, values: Gvprox
   try {
     network = await createNetwork(addresses, values, log);
     log.info('waiting for clients...');
+    // The original waits without a word.
+    if (values['listen-qemu'] === '') log.record('warning', `no VM can attach without -listen-qemu (${program} -help lists the flags)`);
     const gone = values['listen-qemu'] === '' ? ending : listen(network, values['listen-qemu'], log);
     if (log.level === 'debug') counts = countBytes(network, log);
     end = await Promise.race([ending, gone]);

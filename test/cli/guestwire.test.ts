@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { execute, type Finished, ROOT } from '../guest/process.ts';
+import { execute, type Finished, ROOT, Running, temporaryFolder, until } from '../guest/process.ts';
 
 function call(program: 'guestwire' | 'gvproxy', ...argv: string[]): Promise<Finished> {
   return execute(join(ROOT, 'bin', program), argv);
@@ -30,6 +30,39 @@ test('guestwire helps however it is asked', async () => {
   assert.equal((await call('guestwire')).status, 2);
   const { status, stderr } = await call('guestwire', 'fly');
   assert.deepEqual([status, stderr], [2, 'guestwire: unknown command "fly"; guestwire help lists them\n']);
+});
+
+/** Starts a program that goes on, ends it as Ctrl-C does once it has printed `last`, and gives level and text of what it logged. */
+async function logged(last: string, program: 'guestwire' | 'gvproxy', ...argv: string[]): Promise<string[]> {
+  const running = new Running(join(ROOT, 'bin', program), argv);
+  await until(() => running.output.includes(last) || running.child.exitCode !== null, last);
+  assert.equal(await running.kill('SIGINT'), 0, running.output);
+  return [...running.output.matchAll(/ level=(\w+) msg="(.*)"$/gm)].map(([, level, text]) => `${level}: ${text}`);
+}
+
+test('a start without a flag to attach by says which one is missing, and Ctrl-C ends it with 0', async () => {
+  for (const [program, name, run] of [
+    ['gvproxy', 'gvproxy', []],
+    ['guestwire', 'guestwire run', ['run']],
+  ] as const) {
+    const [, waiting, ...rest] = await logged('-listen-qemu', program, ...run, '-ssh-port', '-1');
+    assert.equal(waiting, 'info: waiting for clients...');
+    assert.deepEqual(rest, [
+      `warning: no VM can attach without -listen-qemu (${name} -help lists the flags)`,
+      `error: ${program} exiting: signal caught`,
+    ]);
+  }
+});
+
+test("a start with -listen-qemu logs the original's messages in their order", async () => {
+  const socket = join(temporaryFolder(), 'vm.sock');
+  const records = await logged('listening for', 'gvproxy', '-ssh-port', '-1', '-listen-qemu', `unix://${socket}`);
+  assert.match(records.shift()!, /^info: gvproxy version v/);
+  assert.deepEqual(records, [
+    'info: waiting for clients...',
+    `info: listening for QEMU on unix://${socket}`,
+    'error: gvproxy exiting: signal caught',
+  ]);
 });
 
 test("QEMU's -netdev stream is a client in help and README", async () => {
