@@ -16,19 +16,29 @@ function node(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-function testFiles(folder) {
-  return readdirSync(folder, { recursive: true })
-    .filter((name) => name.endsWith('.test.js'))
-    .map((name) => join(folder, name))
+/** Of the sources, as `test/flow/tcp.test.ts`. */
+function testFiles() {
+  return readdirSync(join(root, 'test'), { recursive: true })
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => join('test', name))
     .sort();
+}
+
+const words = process.argv.slice(2);
+const sources = testFiles();
+const unknown = words.filter((word) => !sources.some((file) => file.includes(word)));
+if (unknown.length > 0) {
+  console.error(`no test file has ${unknown.map((word) => JSON.stringify(word)).join(' or ')} in its path below this folder`);
+  process.exit(1);
 }
 
 rmSync(join(root, 'build'), { recursive: true, force: true });
 node('scripts/build.mjs');
 node(fileURLToPath(import.meta.resolve('typescript/package.json')).replace(/package\.json$/, 'bin/tsc'), '-p', 'tsconfig.json');
 
-const words = process.argv.slice(2);
-const files = testFiles(join(root, 'build/test')).filter((file) => words.length === 0 || words.some((word) => file.includes(word)));
+const files = sources
+  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+  .map((file) => join(root, 'build', file.replace(/ts$/, 'js')));
 // Virtual machines and measurements want the machine for themselves: they run after the others, one at a time.
 const alone = files.filter((file) => file.includes(`${join('test', 'guest')}/`));
 const together = files.filter((file) => !alone.includes(file));
