@@ -14,11 +14,12 @@ export interface Run {
 export function markdown(run: Run, rows: readonly Row[]): string {
   const { surroundings, gateways } = run;
   const versions = Object.entries(surroundings.versions).map(([name, version]) => `${name} ${version}`);
+  const rounds = run.rounds === 1 ? `One round of ${run.seconds} s` : `Medians of ${run.rounds} rounds of ${run.seconds} s (least to most)`;
   const head = ['MTU', 'cell', ...gateways, '÷ best peer'];
   return [
     `${versions.join(', ')}.`,
     `${surroundings.cores} × ${surroundings.processor}, Linux ${surroundings.kernel}, Node ${surroundings.node}; ${surroundings.date}.`,
-    `Medians of ${run.rounds} rounds of ${run.seconds} s (least to most); carrier: ${run.carrier}. The ratio is above 1 where ours is better.`,
+    `${rounds}; carrier: ${run.carrier}. The ratio is above 1 where ours is better.`,
     '',
     line(head),
     line(head.map(() => '---')),

@@ -80,6 +80,11 @@ test('the table has a column for each gateway, and says what failed', () => {
   assert.equal(lines.at(-1), '| 1500 | TCP guest → host, Gbit/s | 2.75 (2.50–3.00) | failed |  |  |');
 });
 
+test('the head of the table tells a single round from medians', () => {
+  assert.match(markdown(run, []), /\nMedians of 3 rounds of 1 s \(least to most\); carrier: bridge\./);
+  assert.match(markdown({ ...run, rounds: 1 }, []), /\nOne round of 1 s; carrier: bridge\./);
+});
+
 test('the JSON has every value, with null for failures', () => {
   const results = new Results();
   for (const value of [3, NaN]) results.note(1500, 'rr', 'guestwire', value);
