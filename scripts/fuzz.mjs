@@ -1,7 +1,4 @@
-// Builds, and fuzzes the frame entry (test/fuzz/). Ends with 1 after a finding, which is written to fuzz-findings/.
-//   npm run fuzz -- --minutes 60           guided by coverage; the seed is printed
-//   npm run fuzz -- --minutes 60 --keep    puts what it found worth keeping in the place of the corpus
-//   npm run fuzz -- --replay FILE          runs one program again
+// Builds, and fuzzes the frame entry (test/fuzz/main.ts, whose usage `npm run fuzz -- --help` prints).
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

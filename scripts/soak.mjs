@@ -1,4 +1,4 @@
-// `npm run soak -- [--minutes 20]`: builds, and runs the soak of test/guest/soak.ts for as long. Needs root, TAP and dhclient. Ends with 1 when it fails.
+// Builds, and runs the soak of test/guest/soak-main.ts, whose usage `npm run soak -- --help` prints.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

@@ -18,6 +18,9 @@ import { Namespace } from './namespace.ts';
 import { delay, execute, type Running, until } from './process.ts';
 import { SoakHosts } from './soak-hosts.ts';
 
+/** Of the machine: see requirement.ts. */
+export const SOAK_NEEDS: readonly string[] = ['root', 'tun', 'ip', 'dhclient'];
+
 const HOST = '192.168.127.254';
 const STEADY_MAC = '5a:94:ef:e4:0c:ee';
 const TRAFFIC = fileURLToPath(new URL('soak-guest.js', import.meta.url));
