@@ -1,8 +1,9 @@
 /**
  * `gvproxy`: the same flags, messages and life cycle as the original (contract §2, §4).
  *
- * Exit status: 0 after a signal or when the last VM has gone; 1 when something failed; 2 for a command line that makes no
- * sense. The original exits with 0 after failures at run time too (contract §16 row 2); ours says so.
+ * Exit status: 0 after SIGINT or SIGTERM or when the last VM has gone; 1 when something failed, or after a second signal; 2 for
+ * a command line that makes no sense. SIGHUP takes its course after the clean-up. The original exits with 0 after failures at
+ * run time too (contract §16 row 2); ours says so.
  */
 import { openSync } from 'node:fs';
 import { type AddressPlan, ConfigError } from '../config/subnet.ts';

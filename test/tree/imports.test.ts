@@ -106,6 +106,13 @@ test('every folder of src opens with a README', () => {
   );
 });
 
+test("TCP's README names every file of its folder, and no other", () => {
+  const [, table] = readFileSync(join(SRC, 'flow/tcp/README.md'), 'utf8').split('\n## Files\n');
+  const named = [...table!.matchAll(/`([\w-]+\.ts)`/g)].map(([, name]) => name!);
+  const files = readdirSync(join(SRC, 'flow/tcp')).filter((name) => name.endsWith('.ts'));
+  assert.deepEqual(named.toSorted(), files.toSorted());
+});
+
 test('the core has no clock, timers, process or console of its own', () => {
   const core = ['packet', 'switch', 'gateway', 'flow', 'service'];
   // The one file of a service that does its input and output with Node's own sockets.
@@ -125,7 +132,7 @@ test('the limits page names values that stand in the code', () => {
   const rows = [...page.matchAll(/^\| .* \| `([\d_]+)` \| `([^`]+)` in `([^`]+)` \|/gm)];
   assert.ok(rows.length >= 15, `${rows.length} rows`);
   for (const [, value, name, file] of rows) {
-    const code = readFileSync(join(ROOT, file!), 'utf8');
+    const code = readFileSync(join(SRC, `${file}.ts`), 'utf8');
     assert.match(code, new RegExp(`\\b${name}\\b\\W+(?:: ?\\w+ )?\\W*${value}\\b`), `${name} is ${value} in ${file}`);
   }
 });

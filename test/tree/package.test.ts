@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { ROOT, succeed } from '../guest/process.ts';
+
+/** What follows in README is about the sources, which are not in the package. */
+const CLONE = '\n## Working on guestwire\n';
+
+function paths(text: string): string[] {
+  return [...text.matchAll(/`((?:src|dist|docs|bin|bench|test|scripts|\.ci)\/[\w./-]+)`/g)].map(([, path]) => path!);
+}
 
 describe('the package as it is published', () => {
   let files: string[];
@@ -23,13 +30,32 @@ describe('the package as it is published', () => {
     assert.deepEqual(referring, []);
   });
 
-  test('has the files that README leads to', () => {
-    const named = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/`((?:src|dist|docs|bin)\/[\w./-]+)`/g)].map(
-      ([, path]) => path!,
+  test('has the files that its pages lead to, but for what README says of a clone', () => {
+    const pages = files.filter((path) => path.endsWith('.md'));
+    assert.deepEqual(pages.toSorted(), ['CHANGELOG.md', 'README.md', 'docs/limits.md']);
+    const named: string[] = [];
+    const cloned: string[] = [];
+    for (const page of pages) {
+      const [packaged, clone] = readFileSync(join(ROOT, page), 'utf8').split(CLONE) as [string, string?];
+      named.push(...paths(packaged));
+      cloned.push(...paths(clone ?? ''));
+    }
+    assert.ok(named.length + cloned.length >= 3, [...named, ...cloned].join(' '));
+    assert.deepEqual(
+      cloned.filter((path) => !existsSync(join(ROOT, path))),
+      [],
     );
-    assert.ok(named.length >= 3, named.join(' '));
     assert.deepEqual(
       named.filter((path) => !files.includes(path)),
+      [],
+    );
+  });
+
+  test('has the files that the limits page names', () => {
+    const modules = [...readFileSync(join(ROOT, 'docs/limits.md'), 'utf8').matchAll(/`([a-z-]+(?:\/[a-z-]+)+)`/g)].map(([, path]) => path!);
+    assert.ok(modules.length >= 15, modules.join(' '));
+    assert.deepEqual(
+      modules.filter((path) => !files.includes(`dist/${path}.js`)),
       [],
     );
   });
