@@ -84,6 +84,8 @@ export function collapse(ctx: TcpContext, flow: TcpFlow): void {
   const { sndUna, sndMax } = flow;
   // Behind a window that has shrunk nothing may be repaired, and behind a full port nothing can be.
   if (!flow.sack || flow.blocked || flow.sndWnd < ((sndMax - sndUna) | 0)) return startOver(flow);
+  // Of one segment there is nothing to tell apart: ten thousand FINs that wait for a slow guest need no state each.
+  if (flow.rack === null && flow.flight <= flow.mss) return startOver(flow);
   const rack = rackOf(ctx, flow, 0);
   // RFC 2018 §8: it may have taken that back.
   if (flow.attempts > 1) flow.scoreboard.clear();

@@ -21,7 +21,7 @@ explore('link', {
     rfc: 'RFC 9293 §3.8.3: R2 counts what was sent',
     expect: {
       ...each(['SYN_SENT', ...OPENING], 'timeouts 24; stays'),
-      ...each(IN_FLIGHT, 'host watched; timeouts 2; stays'),
+      ...each(IN_FLIGHT, 'host watched; timeouts; stays'),
       ...each(BEHIND, 'host watched; stays'),
       CLOSED: 'stays',
       CONNECTING: 'host reset; timedOut; gone',
