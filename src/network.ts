@@ -5,9 +5,12 @@
  *                               └── service (dhcp, dns)        forward ──┘ (host → guest)
  */
 import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { IpAddress, parseIpv4 } from './packet/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './packet/ipv4.ts';
-import { parseMac } from './packet/mac.ts';
+import { formatMac, parseMac } from './packet/mac.ts';
+import { close } from './system/syscalls.ts';
 import { Arena } from './runtime/arena.ts';
 import { arenaSum } from './runtime/arena-checksum.ts';
 import { TurnLoop } from './runtime/turn-loop.ts';
@@ -15,12 +18,20 @@ import { SystemRandom } from './runtime/wall-clock.ts';
 import { descriptorLimit } from './host/descriptors.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
 import { Capture } from './link/capture.ts';
+import type { LinkEvents } from './link/events.ts';
+import { VPNKIT_FRAMING } from './link/framing.ts';
 import { type FrameSink, MemoryPort } from './link/memory-port.ts';
 import type { Port } from './link/port.ts';
 import { QemuListener } from './link/qemu.ts';
+import { ReceiveRegion } from './link/receive-region.ts';
+import type { StreamPort } from './link/stream-port.ts';
+import { StreamPorts } from './link/stream-ports.ts';
+import { takeOver } from './link/take-over.ts';
 import { Switch } from './switch/switch.ts';
 import { Gateway } from './gateway/gateway.ts';
+import { type DialOptions, GuestDialer } from './flow/dial.ts';
 import { EchoForwarder } from './flow/echo.ts';
+import type { Listener, StreamService } from './flow/listener.ts';
 import { FlowPolicy } from './flow/policy.ts';
 import { GatewayServices } from './flow/service-host.ts';
 import { DEFAULT_TCP_LIMITS, TcpEngine } from './flow/tcp/engine.ts';
@@ -47,11 +58,21 @@ const WINDOW_SMALL_MTU = 512 * 1024;
 const WINDOW_LARGE_MTU = 1 << 20;
 const LARGE_MTU = 9000;
 
+/** How a VM came in: through a listener for QEMU, or a connection that was handed over. */
+export type LinkKind = 'qemu' | 'socket';
+
 export interface NetworkEvents {
-  connected: [port: Port];
+  connected: [port: Port, link: LinkKind];
   /** `reason` is text for the log. */
-  disconnected: [port: Port, reason: string];
+  disconnected: [port: Port, reason: string, link: LinkKind];
+  /** A VM has sent its first frame from this MAC address; at most 64 of one VM are told of. */
+  station: [mac: string, port: Port];
+  /** The VM of a MAC address has gone. */
+  stationGone: [mac: string, port: Port];
 }
+
+/** Bytes read at a time from a VM that was attached by its descriptor. */
+const RECEIVE_REGION = 1 << 20;
 
 /** Parts of the process's descriptors that flows may have; what is left is for links, listeners and resolvers. */
 const TCP_DESCRIPTORS = 0.65;
@@ -70,6 +91,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #dhcp: DhcpServer;
   readonly #dns: DnsServer;
   readonly #leases: LeasePool;
+  readonly #zones: Zones;
+  readonly #services: GatewayServices;
+  readonly #dialer: GuestDialer;
+  /** VMs attached by descriptor; made for the first of them. */
+  #attached: StreamPorts | null = null;
   #capture: Capture | null = null;
   readonly #gatewayAddress: IpAddress;
   readonly #listeners: Set<QemuListener> = new Set();
@@ -153,10 +179,16 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
     const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
     const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
-    this.#dns = new DnsServer({ zones: new Zones(options.dns), hosts: () => hosts.value, forwarder, timers });
-    const services = new GatewayServices(arena, this.#tcp, this.#udp, () => this.#loop.handedToNode());
-    this.#dhcp.listen(services);
-    this.#dns.listen(services);
+    this.#zones = new Zones(options.dns);
+    this.#dns = new DnsServer({ zones: this.#zones, hosts: () => hosts.value, forwarder, timers });
+    const handed = (): void => this.#loop.handedToNode();
+    this.#services = new GatewayServices(arena, this.#tcp, this.#udp, handed);
+    this.#dialer = new GuestDialer(arena, timers, this.#tcp, gateway.neighbours, this.#gatewayAddress, handed);
+    this.#dhcp.listen(this.#services);
+    this.#dns.listen(this.#services);
+    const { macs } = this.#switch;
+    macs.onLearned = ({ hi, lo, port }) => this.emit('station', formatMac(hi, lo), port);
+    macs.onForgotten = ({ hi, lo, port }) => this.emit('stationGone', formatMac(hi, lo), port);
     this.#loop.atTurnEnd((idle) => this.#tcp.endOfTurn(idle));
     this.#loop.phase(() => this.#deliver());
     this.#loop.phase(() => this.#tcp.pump());
@@ -211,18 +243,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   async listenQemu(url: string): Promise<QemuListener> {
     this.#checkOpen();
     checkListenUrl(url);
-    const events = {
-      connected: (port: Port): void => {
-        port.tap = this.#capture;
-        this.emit('connected', port);
-      },
-      disconnected: (port: Port, reason: string): void => {
-        this.#goneSent += port.counters.txBytes;
-        this.#goneReceived += port.counters.rxBytes;
-        this.emit('disconnected', port, reason);
-      },
-    };
-    const opening = QemuListener.open(url, this.#loop, this.#arena, this.#switch, events, () => this.#nextPort++);
+    const opening = QemuListener.open(url, this.#loop, this.#arena, this.#switch, this.#linkEvents('qemu'), () => this.#nextPort++);
     this.#opening.add(opening);
     try {
       const listener = await opening;
@@ -233,6 +254,72 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     } finally {
       this.#opening.delete(opening);
     }
+  }
+
+  #linkEvents(link: LinkKind): LinkEvents {
+    return {
+      connected: (port) => {
+        port.tap = this.#capture;
+        this.emit('connected', port, link);
+      },
+      disconnected: (port, reason) => {
+        this.#goneSent += port.counters.txBytes;
+        this.#goneReceived += port.counters.rxBytes;
+        this.emit('disconnected', port, reason, link);
+      },
+    };
+  }
+
+  /**
+   * Attaches a VM whose connection a server of this process has accepted, and which carries frames as HyperKit and gvforwarder
+   * do (16 bits of length, little-endian; contract §6.4). `head`: bytes of frames that were read already. Takes the socket over.
+   * False, and the connection is closed, when there is no room for another VM. Throws SystemError without a descriptor.
+   */
+  attachSocket(socket: Socket, head: Uint8Array, name: string): boolean {
+    this.#checkOpen();
+    const { fd, rest } = takeOver(socket);
+    let port: StreamPort | null = null;
+    try {
+      this.#attached ??= new StreamPorts(
+        new ReceiveRegion(this.#arena, RECEIVE_REGION),
+        this.#loop,
+        this.#switch,
+        this.#linkEvents('socket'),
+        () => this.#nextPort++,
+      );
+      port = this.#attached.attach(fd, VPNKIT_FRAMING, name);
+    } finally {
+      if (port === null) close(fd);
+    }
+    port?.feed(head);
+    port?.feed(rest);
+    return port !== null;
+  }
+
+  /**
+   * Connects to a guest's TCP port, as a client on the gateway's address. The stream's ends are independent (half-close). Rejects
+   * with DialError, with ConfigError for an address that can't be a guest's, or with the signal's reason.
+   */
+  async dial(host: string, port: number, options: DialOptions = {}): Promise<Duplex> {
+    this.#checkOpen();
+    const target = parseForwardTarget(`${host}:${port}`, this.#options);
+    return this.#dialer.dial(target.address, target.port, options);
+  }
+
+  /** Serves guests' TCP connections to a port of the gateway. Throws when the port is taken. */
+  listen(port: number, service: StreamService): Listener {
+    this.#checkOpen();
+    return this.#services.listenStream(port, service);
+  }
+
+  /** The names that the gateway answers for itself; may be changed at any time. */
+  get zones(): Zones {
+    return this.#zones;
+  }
+
+  /** MAC address → id of the port it was last seen on (gvproxy's CAM, contract §7). */
+  get stations(): Map<string, number> {
+    return new Map([...this.#switch.macs].map(({ hi, lo, port }) => [formatMac(hi, lo), port.id]));
   }
 
   /** Attaches a guest that lives in this process; frames for it go to `sink`. Throws RangeError when there is no room for it. */
@@ -320,6 +407,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     // Their sockets would stay behind if the loop went first.
     if (this.#opening.size > 0) await Promise.allSettled(this.#opening);
     for (const forward of this.#forwards) forward.close();
+    this.#dialer.close();
     this.#dhcp.close();
     this.#dns.close();
     this.#tcp.close();
@@ -328,6 +416,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#echo.close();
     for (const port of this.#memoryPorts) port.close();
     for (const listener of this.#listeners) listener.close();
+    this.#attached?.close('the network is closed');
     this.#loop.close();
     this.#capture?.close();
   }

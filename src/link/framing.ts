@@ -12,3 +12,15 @@ export interface Framing {
 
 /** QEMU's stream and socket netdevs (contract §6.1): 32 bits, big-endian; longer than 128 KiB is an error. */
 export const QEMU_FRAMING: Framing = { prefix: 4, limit: 131_072, read: u32, write: setU32 };
+
+/** HyperKit, stdio and `/connect` (contract §6.2 to 6.4): 16 bits, little-endian. */
+export const VPNKIT_FRAMING: Framing = { prefix: 2, limit: 65_535, read: readLittle, write: writeLittle };
+
+function readLittle(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8);
+}
+
+function writeLittle(bytes: Uint8Array, at: number, length: number): void {
+  bytes[at] = length;
+  bytes[at + 1] = length >>> 8;
+}

@@ -101,6 +101,21 @@ export class StreamPort implements Port, Watcher {
     if (got === -EAGAIN || got === -EINTR) return;
     if (got <= 0) return this.close(`cannot read size from socket: ${got === 0 ? 'EOF' : errnoText(-got)}`);
     this.#loop.received(got);
+    this.#take(got);
+  }
+
+  /** What was read from the socket before it became a port. */
+  feed(bytes: Uint8Array): void {
+    for (let from = 0; from < bytes.length && !this.#closed;) {
+      const at = this.#deframer.begin();
+      const count = Math.min(bytes.length - from, this.#deframer.room);
+      this.#bytes.set(bytes.subarray(from, from + count), at);
+      from += count;
+      this.#take(count);
+    }
+  }
+
+  #take(got: number): void {
     const good = this.#deframer.consume(got, this.#deliver);
     this.#receiver.endOfBatch();
     if (!good) this.close(`invalid packet size: ${this.#deframer.invalid} is negative or exceeds maximum 131072`);

@@ -13,3 +13,9 @@ export function parseMac(text: string): Mac | undefined {
   const digits = text.replace(/[:-]/g, '');
   return { hi: parseInt(digits.slice(0, 4), 16), lo: parseInt(digits.slice(4), 16) | 0 };
 }
+
+/** Lower case, with colons. */
+export function formatMac(hi: number, lo: number): string {
+  const digits = hi.toString(16).padStart(4, '0') + (lo >>> 0).toString(16).padStart(8, '0');
+  return digits.replace(/..(?!$)/g, '$&:');
+}

@@ -9,7 +9,7 @@ const AGE = 300_000;
 /** Addresses learned from one port. */
 export const ADDRESSES_PER_PORT = 64;
 
-class Entry {
+export class MacEntry {
   readonly hi: number;
   readonly lo: number;
   port: Port;
@@ -24,9 +24,13 @@ class Entry {
 }
 
 export class MacTable {
+  /** An address was seen for the first time; not called for those that push out others, which a guest can make up for ever. */
+  onLearned: ((entry: MacEntry) => void) | null = null;
+  /** The port of an address is gone. */
+  onForgotten: ((entry: MacEntry) => void) | null = null;
   /** By `lo`, which alone tells nearly all addresses apart; those that share it stand in one list. */
-  readonly #entries: Map<number, Entry[]> = new Map();
-  readonly #perPort: Map<Port, Set<Entry>> = new Map();
+  readonly #entries: Map<number, MacEntry[]> = new Map();
+  readonly #perPort: Map<Port, Set<MacEntry>> = new Map();
 
   /** Notes that `port` has sent from this address. */
   learn(hi: number, lo: number, port: Port, now: number): void {
@@ -36,11 +40,11 @@ export class MacTable {
       if (known.port !== port) this.#move(known, port);
       return;
     }
-    const entry = new Entry(hi, lo, port, now);
+    const entry = new MacEntry(hi, lo, port, now);
     const list = this.#entries.get(lo);
     if (list) list.push(entry);
     else this.#entries.set(lo, [entry]);
-    this.#assign(entry, port);
+    if (this.#assign(entry, port)) this.onLearned?.(entry);
   }
 
   portOf(hi: number, lo: number, now: number): Port | null {
@@ -53,8 +57,14 @@ export class MacTable {
 
   /** Forgets every address of a port that is gone. */
   forgetPort(port: Port): void {
-    for (const entry of this.#perPort.get(port) ?? []) this.#remove(entry);
+    const entries = this.#perPort.get(port) ?? [];
     this.#perPort.delete(port);
+    for (const entry of entries) this.#remove(entry);
+    for (const entry of entries) this.onForgotten?.(entry);
+  }
+
+  *[Symbol.iterator](): Iterator<MacEntry> {
+    for (const entries of this.#perPort.values()) yield* entries;
   }
 
   get size(): number {
@@ -63,43 +73,46 @@ export class MacTable {
     return count;
   }
 
-  #find(hi: number, lo: number): Entry | null {
+  #find(hi: number, lo: number): MacEntry | null {
     const list = this.#entries.get(lo);
     if (list === undefined) return null;
     for (let i = 0; i < list.length; i++) if (list[i]!.hi === hi) return list[i]!;
     return null;
   }
 
-  #move(entry: Entry, port: Port): void {
+  #move(entry: MacEntry, port: Port): void {
     this.#perPort.get(entry.port)?.delete(entry);
     entry.port = port;
     this.#assign(entry, port);
   }
 
-  #assign(entry: Entry, port: Port): void {
+  /** True when no other address had to make room. */
+  #assign(entry: MacEntry, port: Port): boolean {
     const entries = this.#perPort.get(port);
     if (entries === undefined) {
       this.#perPort.set(port, new Set([entry]));
-      return;
+      return true;
     }
-    if (entries.size >= ADDRESSES_PER_PORT) this.#forget(stalest(entries));
+    const full = entries.size >= ADDRESSES_PER_PORT;
+    if (full) this.#forget(stalest(entries));
     entries.add(entry);
+    return !full;
   }
 
-  #forget(entry: Entry): void {
+  #forget(entry: MacEntry): void {
     this.#perPort.get(entry.port)?.delete(entry);
     this.#remove(entry);
   }
 
-  #remove(entry: Entry): void {
+  #remove(entry: MacEntry): void {
     const list = this.#entries.get(entry.lo)!;
     list.splice(list.indexOf(entry), 1);
     if (list.length === 0) this.#entries.delete(entry.lo);
   }
 }
 
-function stalest(entries: Set<Entry>): Entry {
-  let oldest: Entry | null = null;
+function stalest(entries: Set<MacEntry>): MacEntry {
+  let oldest: MacEntry | null = null;
   for (const entry of entries) if (oldest === null || entry.seen < oldest.seen) oldest = entry;
   return oldest!;
 }

@@ -60,3 +60,5 @@ export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
 /** As the unsigned 32-bit word it is. */
 export const EPOLLET = 0x80000000;
+
+export const F_DUPFD_CLOEXEC = 1030;

@@ -5,6 +5,7 @@
  * The library is loaded on the first use of `load`, so importing this file works everywhere.
  */
 import koffi from 'koffi';
+import { F_DUPFD_CLOEXEC } from './constants.ts';
 import { EINVAL } from './errno.ts';
 import { SystemError } from './error.ts';
 import { selfTest } from './layout.ts';
@@ -50,6 +51,7 @@ const c = {
   sendmmsg: bind('int sendmmsg(int, int64_t, int, int)'),
   getsockopt: bind('int getsockopt(int, int, int, int64_t, int64_t)'),
   setsockopt: bind('int setsockopt(int, int, int, int64_t, int)'),
+  fcntl: bind('int fcntl(int, int, int)'),
   shutdown: bind('int shutdown(int, int)'),
   close: bind('int close(int)'),
   epollCreate: bind('int epoll_create1(int)'),
@@ -124,6 +126,11 @@ export function getsockopt(fd: number, level: number, name: number, value: numbe
 
 export function setsockopt(fd: number, level: number, name: number, value: number, length: number): number {
   return result(c.setsockopt(fd, level, name, value, length));
+}
+
+/** A second descriptor of the same socket, closed when a program is started. */
+export function duplicate(fd: number): number {
+  return result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 export function shutdown(fd: number, how: number): number {

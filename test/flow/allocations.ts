@@ -2,13 +2,11 @@
  * A million frames of each kind of traffic, and what the heap grew by: one line of JSON a kind. Its process has a new space so large
  * that nothing is collected meanwhile (see allocation.test.ts).
  */
-import { rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { TRAFFIC } from '../../bench/micro/frame-traffic.ts';
 import { allocated } from '../../bench/micro/measure.ts';
-import { QemuListener } from '../../src/link/qemu.ts';
+import { ReceiveRegion } from '../../src/link/receive-region.ts';
 import type { StreamPort } from '../../src/link/stream-port.ts';
+import { StreamPorts } from '../../src/link/stream-ports.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { TimerWheel } from '../../src/runtime/timer-wheel.ts';
 import type { Phase, TurnLoop } from '../../src/runtime/turn-loop.ts';
@@ -38,19 +36,17 @@ const loop = {
   phase: (run: Phase) => void phases.push(run),
   timers: new TimerWheel(0),
 };
-const path = join(tmpdir(), `guestwire-allocations-${process.pid}.sock`);
 const events = { connected: nothing, disconnected: nothing };
 const receiver = { frame: nothing, endOfBatch: nothing, drained: nothing, attached: nothing, detached: nothing };
-const listener = await QemuListener.open(`unix://${path}`, loop as unknown as TurnLoop, new Arena(8 << 20), receiver, events, () => 0);
+const ports = new StreamPorts(new ReceiveRegion(new Arena(8 << 20), 1 << 20), loop as unknown as TurnLoop, receiver, events, () => 0);
 const port = { flush: () => false } as unknown as StreamPort;
 const write = (rounds: number): void => {
   for (let i = 0; i < rounds; i++) {
-    listener.dirty(port);
+    ports.dirty(port);
     phases[0]!();
   }
 };
 write(WARM_UP);
 const bytes = await allocated(() => write(FRAMES));
-console.log(JSON.stringify({ name: 'QEMU link, a frame a round', bytes, frames: FRAMES, rounds: FRAMES }));
-listener.close();
-rmSync(path, { force: true });
+console.log(JSON.stringify({ name: 'stream link, a frame a round', bytes, frames: FRAMES, rounds: FRAMES }));
+ports.close('done');

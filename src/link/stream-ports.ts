@@ -1,0 +1,94 @@
+/** The stream ports that one listener, or one API, has attached: what they read to, how many they may be, who has frames to write. */
+import { IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, TCP_NODELAY } from '../system/constants.ts';
+import { addressOf, setsockopt } from '../system/syscalls.ts';
+import type { TurnLoop } from '../runtime/turn-loop.ts';
+import type { LinkEvents } from './events.ts';
+import type { Framing } from './framing.ts';
+import type { FrameReceiver } from './port.ts';
+import type { ReceiveRegion } from './receive-region.ts';
+import { StreamMemory, StreamPort, type StreamPortOwner } from './stream-port.ts';
+
+/** Bytes that wait for one VM before its flows are held back. */
+const TRANSMIT_BUFFER = 1 << 20;
+/** Asked of the kernel for the link's socket; it grants what its limits allow. */
+const SOCKET_BUFFER = 4 << 20;
+/** VMs on one listener. */
+export const MAXIMUM_PORTS = 64;
+
+export class StreamPorts implements StreamPortOwner {
+  /** Connections that found no place: MAXIMUM_PORTS VMs were there, or the arena was full. */
+  refused = 0;
+  readonly #region: ReceiveRegion;
+  readonly #loop: TurnLoop;
+  readonly #receiver: FrameReceiver;
+  readonly #events: LinkEvents;
+  readonly #nextId: () => number;
+  readonly #ports: Set<StreamPort> = new Set();
+  /** Ports with frames to write; used up to `#dirtyCount`: an array that is emptied is grown again in each round. */
+  readonly #dirty: StreamPort[] = [];
+  #dirtyCount = 0;
+
+  /** Takes over `region`. `nextId` numbers the ports. */
+  constructor(region: ReceiveRegion, loop: TurnLoop, receiver: FrameReceiver, events: LinkEvents, nextId: () => number) {
+    this.#region = region;
+    this.#loop = loop;
+    this.#receiver = receiver;
+    this.#events = events;
+    this.#nextId = nextId;
+    loop.phase(() => this.#flush());
+  }
+
+  /** Takes over `fd` (a connected stream socket, nonblocking), unless there is no room: then null, and `fd` is the caller's. */
+  attach(fd: number, framing: Framing, name: string): StreamPort | null {
+    const memory = this.#ports.size < MAXIMUM_PORTS ? StreamMemory.create(this.#region, framing, TRANSMIT_BUFFER) : null;
+    if (memory === null) {
+      this.refused++;
+      return null;
+    }
+    this.#prepare(fd);
+    const port = new StreamPort(this.#nextId(), name, fd, this.#loop, memory, this.#receiver, this);
+    this.#ports.add(port);
+    this.#receiver.attached(port);
+    this.#events.connected(port);
+    return port;
+  }
+
+  #prepare(fd: number): void {
+    const { words, memory } = this.#region.arena;
+    // Nothing is being read from a VM now.
+    const scratch = this.#region.at;
+    const address = addressOf(memory.buffer) + scratch;
+    words[scratch >> 2] = SOCKET_BUFFER;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, address, 4);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, address, 4);
+    words[scratch >> 2] = 1;
+    // Fails on a unix socket, which has no such delay.
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address, 4);
+  }
+
+  dirty(port: StreamPort): void {
+    this.#dirty[this.#dirtyCount++] = port;
+    this.#loop.runSoon();
+  }
+
+  /** True when flows that waited for room can go on. */
+  #flush(): boolean {
+    if (this.#dirtyCount === 0) return false;
+    let drained = false;
+    for (let i = 0; i < this.#dirtyCount; i++) if (this.#dirty[i]!.flush()) drained = true;
+    this.#dirtyCount = 0;
+    return drained;
+  }
+
+  closed(port: StreamPort, reason: string): void {
+    this.#ports.delete(port);
+    this.#events.disconnected(port, reason);
+  }
+
+  /** Writes what there is, detaches every VM, and gives the region back. */
+  close(reason: string): void {
+    this.#flush();
+    for (const port of [...this.#ports]) port.close(reason);
+    this.#region.free();
+  }
+}
