@@ -25,7 +25,7 @@ export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boole
   const news = flow.sack && segment.hasOptions && takeSack(ctx, flow, segment);
   if (advance > 0) advanceUna(ctx, flow, ack, advance);
   else if (news || (!flow.sack && isDuplicate(flow, segment))) takeDuplicate(ctx, flow);
-  if (flow.rack !== null && (flow.scoreboard.count > 0 || flow.recovering)) lookForLosses(ctx, flow, flow.rack);
+  if (flow.rack !== null) lookForLosses(ctx, flow, flow.rack);
   takeWindow(ctx, flow, segment, advance > 0);
   return true;
 }
@@ -38,6 +38,12 @@ function isDuplicate(flow: TcpFlow, segment: Segment): boolean {
 }
 
 function lookForLosses(ctx: TcpContext, flow: TcpFlow, rack: Rack): void {
+  const { again } = rack;
+  if (flow.scoreboard.count === 0 && !flow.recovering) {
+    // What was repaired last has arrived. Remembered on, it would lie ahead of sndUna again when the numbers come round.
+    if (again.count > 0) again.settle(flow.sndUna, flow.scoreboard);
+    return;
+  }
   // After `startOver` everything is sent again anyway.
   if (flow.sndNxt !== flow.sndMax) return;
   detectLosses(ctx, flow, rack);

@@ -282,3 +282,19 @@ test('without SACK more duplicates do not repeat the repair', () => {
   assert.deepEqual([sender.ack(0), sender.ack(0), sender.ack(0)], [[], [], [0]]);
   assert.deepEqual([sender.ack(0), sender.ack(0), sender.ack(0)], [[], [], []]);
 });
+
+test('a repair is forgotten when it has arrived: 2 GiB later its numbers would look new', () => {
+  const sender = new Sender();
+  const [flow] = [...sender.bench.engine];
+  sender.put(10);
+  assert.deepEqual(sender.ack(0, [1, 10]), [0]);
+  sender.later(20);
+  sender.ack(10);
+  assert.equal(flow!.rack!.again.count, 0);
+  // The probe of a lost tail counts as a repair too.
+  sender.put(2);
+  assert.deepEqual(sender.later(52), [11]);
+  assert.equal(flow!.rack!.again.count, 1);
+  sender.ack(12);
+  assert.equal(flow!.rack!.again.count, 0);
+});
