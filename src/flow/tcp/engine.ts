@@ -22,6 +22,7 @@ import { FairShares } from '../../runtime/fair-shares.ts';
 import { takeAck } from './acknowledge.ts';
 import { abort, guestDone, guestGone, guestReset, hostFailed, settle } from './close.ts';
 import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './context.ts';
+import { Dialling } from './dialling.ts';
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
 import { InitialSequence } from './initial-sequence.ts';
@@ -36,8 +37,6 @@ import { discardAcknowledged, transmit } from './transmit.ts';
 
 /** Segments with data in one batch; a receive region of 1 MiB can hold no more that are longer than a header. */
 const CHAIN_LIMIT = 16_384;
-/** Host connects started within one batch, and later in each round: a guest that opens thousands at once must not hold up the others. */
-const DIALS = 32;
 /** One VM may have so many times the flows that are left for the others: alone eight ninths of the limit. */
 const SHARE = 8;
 /** RFC 5961 §7: challenge ACKs per second, for all flows. */
@@ -78,9 +77,7 @@ export class TcpEngine implements Transport, FlowOwner {
   #queue: TcpFlow[] = [];
   #queueCount = 0;
   #pumping: TcpFlow[] = [];
-  /** How many host connects may still be started in this batch, and the flows whose connect waits for a later round. */
-  #dials = DIALS;
-  readonly #undialled: TcpFlow[] = [];
+  readonly #dialling: Dialling = new Dialling((flow) => connectHost(this.#ctx, flow));
   readonly #putOff: PutOffAcks = new PutOffAcks((flow) => this.#settleAcks(flow));
   readonly #blocked: Set<TcpFlow> = new Set();
   readonly #timeWait: Set<TcpFlow> = new Set();
@@ -112,7 +109,7 @@ export class TcpEngine implements Transport, FlowOwner {
       spans: new Spans(),
       scratch: arena.allocate(4096),
       connecting: new FairShares<Port>(limits.connecting),
-      dial: (flow) => this.#dial(flow),
+      dial: (flow) => void (this.#dialling.start(flow) || this.#wake()),
       touch: (flow) => this.#touch(flow),
       putOffAck: (flow) => this.#putOff.add(flow),
       ready: (flow) => this.ready(flow),
@@ -303,7 +300,7 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** A VM's batch is complete, and its memory is about to be reused. */
   endOfBatch(): void {
-    this.#dials = DIALS;
+    this.#dialling.endOfBatch();
     this.#settleBatch();
   }
 
@@ -322,25 +319,9 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** A phase of the turn. True when a flow used up its quota and has more to send. */
   pump(): boolean {
-    if (this.#undialled.length > 0) this.#dialMore();
+    if (this.#dialling.waiting) this.#dialling.more();
     this.#workQueue();
-    return this.#queueCount > 0 || this.#undialled.length > 0;
-  }
-
-  #dial(flow: TcpFlow): void {
-    if (this.#dials > 0) {
-      this.#dials--;
-      connectHost(this.#ctx, flow);
-      return;
-    }
-    this.#undialled.push(flow);
-    this.#wake();
-  }
-
-  #dialMore(): void {
-    for (const flow of this.#undialled.splice(0, DIALS)) {
-      if (!flow.removed) connectHost(this.#ctx, flow);
-    }
+    return this.#queueCount > 0 || this.#dialling.waiting;
   }
 
   #workQueue(): void {
@@ -470,6 +451,7 @@ export class TcpEngine implements Transport, FlowOwner {
     endConnect(this.#ctx, flow);
     this.#ctx.timers.cancel(flow.timer);
     this.#ctx.table.remove(flow);
+    this.#dialling.delete(flow);
     this.#blocked.delete(flow);
     this.#timeWait.delete(flow);
     releaseBuffer(flow);

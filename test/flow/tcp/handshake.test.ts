@@ -253,14 +253,14 @@ test('of many SYNs in one batch some are dialled at once and the others round by
   const bench = new Bench();
   for (let port = 1; port <= 100; port++) bench.input({ flags: SYN, seq: 5, guestPort: port });
   assert.equal(bench.host.streams.length, 32);
-  // One that changes its mind while it waits is never dialled.
+  // One that changes its mind while it waits is never dialled, and takes nobody's turn.
   bench.input({ flags: RST, seq: 6, guestPort: 50 });
   bench.engine.endOfBatch();
   assert.equal(bench.engine.pump(), true);
-  assert.equal(bench.host.streams.length, 63);
+  assert.equal(bench.host.streams.length, 64);
   // The next batch does not wait behind them.
   bench.input({ flags: SYN, seq: 5, guestPort: 200 });
-  assert.equal(bench.host.streams.length, 64);
+  assert.equal(bench.host.streams.length, 65);
   bench.round();
   assert.equal(bench.host.streams.length, 100);
   assert.equal(bench.drain().filter(({ flags }) => flags === (SYN | ACK)).length, 100);
@@ -292,6 +292,20 @@ test('a full table refuses new flows and takes them again when one has ended', (
   bench.guest({ flags: RST, seq: 11, guestPort: 1 });
   bench.guest({ flags: SYN, seq: 10, guestPort: 3 });
   bench.expect({ flags: SYN | ACK });
+});
+
+test('connects that wait for their turn are forgotten when the guest takes them back', () => {
+  const bench = new Bench();
+  for (let guestPort = 1; guestPort <= 200; guestPort++) {
+    bench.input({ flags: SYN, seq: 10, guestPort });
+    bench.input({ flags: RST, seq: 11, guestPort });
+  }
+  bench.input({ flags: SYN, seq: 10, guestPort: 201 });
+  bench.engine.endOfBatch();
+  assert.equal(bench.engine.pump(), false, 'there is one in front of nobody');
+  assert.equal(bench.host.streams.length, 33);
+  bench.expect({ flags: SYN | ACK });
+  assert.equal(bench.engine.size, 1);
 });
 
 test('initial sequence numbers differ between flows and move with time', () => {
