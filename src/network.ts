@@ -408,6 +408,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     if (this.#opening.size > 0) await Promise.allSettled(this.#opening);
     for (const forward of this.#forwards) forward.close();
     this.#dialer.close();
+    // Connections to a guest that was being looked for.
+    this.#gateway.neighbours.close();
     this.#dhcp.close();
     this.#dns.close();
     this.#tcp.close();

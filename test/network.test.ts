@@ -166,6 +166,18 @@ test('closing again from an event of closing is no trouble', async () => {
   assert.equal(network.portCount, 0);
 });
 
+test('a connection that waits for an absent guest is reset when the network closes', async () => {
+  const network = await VirtualNetwork.create();
+  const asked = new Promise<void>((resolve) => void network.attachMemory('listening', () => resolve()));
+  const { port } = network.forward('127.0.0.1:0', '192.168.127.9:22');
+  const socket = connect(port, '127.0.0.1');
+  const reset = once(socket, 'error', { signal: AbortSignal.timeout(5000) });
+  await asked;
+  await network.close();
+  const [{ code }] = (await reset) as [{ code: string }];
+  assert.equal(code, 'ECONNRESET');
+});
+
 test('forwards from localhost, from every address and from an IPv6 literal', async () => {
   const network = await VirtualNetwork.create();
   for (const local of ['localhost:0', ':0', '[::1]:0']) {

@@ -143,6 +143,15 @@ export class NeighbourTable {
     this.#ofPort.delete(port);
   }
 
+  /** The network ends: whoever waits for an address hears that nobody has it. */
+  close(): void {
+    for (const resolution of this.#resolving.values()) {
+      this.#timers.cancel(resolution.timer);
+      for (const done of resolution.waiting) done(null);
+    }
+    this.#resolving.clear();
+  }
+
   #retry(key: string, w0: number, w1: number, w2: number, w3: number): void {
     const resolution = this.#resolving.get(key)!;
     if (resolution.tries++ === TRIES) {
