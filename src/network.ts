@@ -174,6 +174,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       now,
     });
     gateway.onDetached((port) => this.#leases.detached(port));
+    gateway.onDetached((port) => this.#detached(port));
     const { mtu, dnsSearchDomains: searchDomains } = options;
     this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains });
     const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
@@ -263,8 +264,6 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
         this.emit('connected', port, link);
       },
       disconnected: (port, reason) => {
-        this.#goneSent += port.counters.txBytes;
-        this.#goneReceived += port.counters.rxBytes;
         this.emit('disconnected', port, reason, link);
       },
     };
@@ -348,6 +347,12 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     });
     this.#forwards.add(forward);
     return forward;
+  }
+
+  #detached(port: Port): void {
+    this.#goneSent += port.counters.txBytes;
+    this.#goneReceived += port.counters.rxBytes;
+    if (port instanceof MemoryPort) this.#memoryPorts.delete(port);
   }
 
   #deliver(): boolean {

@@ -178,6 +178,38 @@ test('a connection that waits for an absent guest is reset when the network clos
   assert.equal(code, 'ECONNRESET');
 });
 
+test('a guest in this process that is unplugged leaves its bytes in the counters, and nothing else', async () => {
+  const network = await VirtualNetwork.create();
+  const first = attachGuest(network, MAC);
+  await first.guest.dhcp();
+  const { bytesSent, bytesReceived } = network;
+  assert.ok(bytesSent > 0 && bytesReceived > 0);
+  first.port.close();
+  assert.deepEqual([network.bytesSent, network.bytesReceived, network.portCount], [bytesSent, bytesReceived, 0]);
+  await network.close();
+});
+
+test('what a guest has sent before it was unplugged is forgotten, and so is what it was to get', async () => {
+  const network = await VirtualNetwork.create();
+  // An ARP request for the gateway from 192.168.127.9, as a guest announces itself.
+  const question = Buffer.from('ffffffffffff5a94efe40cee080600010800060400015a94efe40ceec0a87f09000000000000c0a87f01', 'hex');
+  const frames: string[] = [];
+  const unplugged = network.attachMemory('unplugged', () => frames.push('unplugged'));
+  unplugged.send(question);
+  unplugged.close();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(network.bytesReceived, 0);
+  const closing = network.attachMemory('closing', () => {
+    frames.push('closing');
+    closing.close();
+  });
+  closing.send(question);
+  closing.send(question);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(frames, ['closing']);
+  await network.close();
+});
+
 test('forwards from localhost, from every address and from an IPv6 literal', async () => {
   const network = await VirtualNetwork.create();
   for (const local of ['localhost:0', ':0', '[::1]:0']) {

@@ -118,13 +118,15 @@ export class MemoryPort implements Port {
   /** Last phase: hands the network's frames to the guest. True when a failed claim may be repeated. */
   flush(): boolean {
     const transmit = this.#transmit;
-    if (this.#paused) return false;
+    if (this.#paused || this.#closed) return false;
     const { head, pending } = transmit;
-    for (let at = head; at < head + pending;) {
+    // The guest may close the port while it takes what there is.
+    for (let at = head; at < head + pending && !this.#closed;) {
       const length = FRAMING.read(this.#arena.bytes, at);
       this.#sink(this.#arena.bytes, at + FRAMING.prefix, length);
       at += FRAMING.prefix + length;
     }
+    if (this.#closed) return false;
     if (pending > 0) transmit.wrote(pending);
     if (!transmit.starved || !transmit.roomy) return this.#filled > 0;
     transmit.starved = false;
@@ -135,6 +137,7 @@ export class MemoryPort implements Port {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#filled = 0;
     this.#transmit.free();
     this.#arena.free(this.#region, REGION);
     this.#receiver.detached(this);
