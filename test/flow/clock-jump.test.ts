@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LeasePool } from '../../src/service/dhcp/lease-pool.ts';
+import { EINPROGRESS } from '../../src/system/errno.ts';
 import { ACK, Bench as TcpBench, SYN } from './tcp/bench.ts';
 import { address, Bench as UdpBench } from './udp/bench.ts';
 
@@ -36,6 +37,18 @@ test('what was in flight when the machine fell asleep is sent again, once, and t
   bench.guest({ data: 'after' });
   assert.equal(stream.written.toString(), 'after');
   assert.equal(bench.engine.size, 1);
+});
+
+test('a connect that was answered while the machine was asleep has not taken too long', () => {
+  const bench = new TcpBench();
+  bench.host.answer = -EINPROGRESS;
+  bench.guest({ flags: SYN });
+  bench.stream.status = 0;
+  bench.leap(HOUR);
+  bench.expect({ flags: SYN | ACK });
+  bench.guest({ data: 'good morning' });
+  assert.equal(bench.stream.written.toString(), 'good morning');
+  assert.equal(bench.counters.timedOut, 0);
 });
 
 test('a thousand connections wake up with one segment each', () => {

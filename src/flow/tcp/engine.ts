@@ -420,7 +420,10 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   expired(flow: TcpFlow): void {
-    expire(this.#ctx, flow);
+    const connecting = flow.state === State.CONNECTING;
+    // Who was asleep hears of timers first: the host may have answered long ago.
+    if (connecting) checkConnect(this.#ctx, flow);
+    if (!connecting || flow.state === State.CONNECTING) expire(this.#ctx, flow);
   }
 
   #touch(flow: TcpFlow): void {
