@@ -321,9 +321,13 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     return new Map([...this.#switch.macs].map(({ hi, lo, port }) => [formatMac(hi, lo), port.id]));
   }
 
-  /** Attaches a guest that lives in this process; frames for it go to `sink`. Throws RangeError when there is no room for it. */
+  /**
+   * Attaches a guest that lives in this process; frames for it go to `sink`. Throws RangeError when there is no room for it,
+   * TypeError when `sink` is no function.
+   */
   attachMemory(name: string, sink: FrameSink): MemoryPort {
     this.#checkOpen();
+    if (typeof sink !== 'function') throw new TypeError(`attachMemory wants a function that takes frames, not ${String(sink)}`);
     const port = new MemoryPort(this.#nextPort++, name, this.#arena, this.#loop, this.#switch, sink);
     port.tap = this.#capture;
     this.#memoryPorts.add(port);

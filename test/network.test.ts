@@ -210,6 +210,26 @@ test('what a guest has sent before it was unplugged is forgotten, and so is what
   await network.close();
 });
 
+test('a guest in this process that throws gets each frame once, and other guests theirs', async () => {
+  const { status, stdout, stderr } = await runScript(`
+    let thrown = 0;
+    process.on('uncaughtException', ({ message }) => { if (message === 'not today') thrown++; else throw new Error(message); });
+    const network = await VirtualNetwork.create();
+    try { network.attachMemory('without'); } catch ({ name, message }) { console.log(name, message); }
+    const frames = [[], []];
+    const question = Buffer.from('ffffffffffff5a94efe40cee080600010800060400015a94efe40ceec0a87f09000000000000c0a87f01', 'hex');
+    const first = network.attachMemory('first', () => { frames[0].push('frame'); throw new Error('not today'); });
+    const second = network.attachMemory('second', () => frames[1].push('frame'));
+    for (let i = 0; i < 3; i++) first.send(question);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    console.log(frames[0].length, frames[1].length, thrown);
+    await network.close();
+  `);
+  assert.equal(status, 0, `${stdout}${stderr}`);
+  // Three answers for the first, three broadcasts for the second.
+  assert.deepEqual(stdout.trim().split('\n'), ['TypeError attachMemory wants a function that takes frames, not undefined', '3 3 3']);
+});
+
 test('forwards from localhost, from every address and from an IPv6 literal', async () => {
   const network = await VirtualNetwork.create();
   for (const local of ['localhost:0', ':0', '[::1]:0']) {

@@ -123,7 +123,7 @@ export class MemoryPort implements Port {
     // The guest may close the port while it takes what there is.
     for (let at = head; at < head + pending && !this.#closed;) {
       const length = FRAMING.read(this.#arena.bytes, at);
-      this.#sink(this.#arena.bytes, at + FRAMING.prefix, length);
+      this.#hand(at + FRAMING.prefix, length);
       at += FRAMING.prefix + length;
     }
     if (this.#closed) return false;
@@ -132,6 +132,17 @@ export class MemoryPort implements Port {
     transmit.starved = false;
     this.#receiver.drained(this);
     return true;
+  }
+
+  /** What the guest's own code throws is its program's to see. Neither this guest's other frames nor other guests wait for it. */
+  #hand(at: number, length: number): void {
+    try {
+      this.#sink(this.#arena.bytes, at, length);
+    } catch (error) {
+      setImmediate(() => {
+        throw error;
+      });
+    }
   }
 
   close(): void {
