@@ -79,7 +79,8 @@ export class TcpEngine implements Transport, FlowOwner {
   #pumping: TcpFlow[] = [];
   readonly #dialling: Dialling = new Dialling((flow) => connectHost(this.#ctx, flow));
   readonly #putOff: PutOffAcks = new PutOffAcks((flow) => this.#settleAcks(flow));
-  readonly #blocked: Set<TcpFlow> = new Set();
+  /** Flows that wait for room on their VM's port: a VM that reads nothing must not cost others anything. */
+  readonly #blocked: Map<Port, Set<TcpFlow>> = new Map();
   readonly #timeWait: Set<TcpFlow> = new Set();
   readonly #initialSequence: InitialSequence;
   readonly #wake: () => void;
@@ -385,10 +386,11 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** A guest's port has room again. */
   drained(port: Port): void {
-    for (const flow of this.#blocked) {
-      if (flow.neighbour.port !== port) continue;
+    const flows = this.#blocked.get(port);
+    if (flows === undefined) return;
+    this.#blocked.delete(port);
+    for (const flow of flows) {
       flow.blocked = false;
-      this.#blocked.delete(flow);
       this.ready(flow);
     }
   }
@@ -434,7 +436,14 @@ export class TcpEngine implements Transport, FlowOwner {
 
   #block(flow: TcpFlow): void {
     flow.blocked = true;
-    this.#blocked.add(flow);
+    const flows = this.#blocked.get(flow.vm);
+    if (flows === undefined) this.#blocked.set(flow.vm, new Set([flow]));
+    else flows.add(flow);
+  }
+
+  #unblock(flow: TcpFlow): void {
+    const flows = this.#blocked.get(flow.vm);
+    if (flows?.delete(flow) && flows.size === 0) this.#blocked.delete(flow.vm);
   }
 
   #enterTimeWait(flow: TcpFlow): void {
@@ -455,7 +464,7 @@ export class TcpEngine implements Transport, FlowOwner {
     this.#ctx.timers.cancel(flow.timer);
     this.#ctx.table.remove(flow);
     this.#dialling.delete(flow);
-    this.#blocked.delete(flow);
+    if (flow.blocked) this.#unblock(flow);
     this.#timeWait.delete(flow);
     releaseBuffer(flow);
     flow.onClosed?.();

@@ -1,7 +1,43 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { TcpFlow } from '../../../src/flow/tcp/flow.ts';
+import { FakePort } from '../../fake-port.ts';
 import { ACK, Bench, FIN, PSH, RST, type Sent, SYN } from './bench.ts';
+
+test('flows that wait for a full port are not looked at when another has room', () => {
+  const bench = new Bench();
+  for (let guestPort = 1; guestPort <= 50; guestPort++) {
+    bench.guest({ flags: SYN, seq: 10, guestPort });
+    bench.guest({ seq: 11, ack: (bench.next().seq + 1) | 0, guestPort });
+  }
+  bench.port.full = true;
+  for (const stream of bench.host.streams) stream.put('x');
+  bench.round();
+  let looks = 0;
+  for (const flow of bench.engine) watchBlocked(flow, () => looks++);
+  bench.engine.drained(new FakePort(bench.arena, 1));
+  assert.equal(looks, 0);
+  bench.drained();
+  assert.ok(looks > 0);
+  assert.equal(total(bench.drain()), 50);
+});
+
+/** Tells when anybody looks at where the flow's guest is, or whether it waits. */
+function watchBlocked(flow: TcpFlow, looked: () => void): void {
+  let { blocked } = flow;
+  const { neighbour } = flow;
+  Object.defineProperties(flow, {
+    blocked: {
+      get: () => (looked(), blocked),
+      set: (value: boolean) => {
+        looked();
+        blocked = value;
+      },
+    },
+    neighbour: { get: () => (looked(), neighbour) },
+  });
+}
 
 test('sends what the host sends, one MSS a segment, PSH on the last', () => {
   const bench = new Bench();
