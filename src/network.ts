@@ -244,7 +244,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   async listenQemu(url: string): Promise<QemuListener> {
     this.#checkOpen();
     checkListenUrl(url);
-    const opening = QemuListener.open(url, this.#loop, this.#arena, this.#switch, this.#linkEvents('qemu'), () => this.#nextPort++);
+    const events: LinkEvents = {
+      ...this.#linkEvents('qemu'),
+      listenerClosed: (listener) => void this.#listeners.delete(listener),
+    };
+    const opening = QemuListener.open(url, this.#loop, this.#arena, this.#switch, events, () => this.#nextPort++);
     this.#opening.add(opening);
     try {
       const listener = await opening;
@@ -343,11 +347,12 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#checkOpen();
     const from = parseForwardLocal(local);
     const to = parseForwardTarget(target, this.#options);
-    const forward = new TcpForward(from.address, from.port, to, {
+    const forward: TcpForward = new TcpForward(from.address, from.port, to, {
       host: this.#host,
       neighbours: this.#gateway.neighbours,
       tcp: this.#tcp,
       source: this.#gatewayAddress,
+      closed: () => void this.#forwards.delete(forward),
     });
     this.#forwards.add(forward);
     return forward;

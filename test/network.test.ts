@@ -230,6 +230,31 @@ test('a guest in this process that throws gets each frame once, and other guests
   assert.deepEqual(stdout.trim().split('\n'), ['TypeError attachMemory wants a function that takes frames, not undefined', '3 3 3']);
 });
 
+test('listeners and forwards that were closed leave nothing behind in a network that goes on', async () => {
+  const { status, stdout, stderr } = await runScript(`
+    import { setFlagsFromString } from 'node:v8';
+    import { runInNewContext } from 'node:vm';
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc');
+    const network = await VirtualNetwork.create();
+    const gone = [];
+    for (let i = 0; i < 10; i++) {
+      const listener = await network.listenQemu('tcp://127.0.0.1:0');
+      const forward = network.forward('127.0.0.1:0', '192.168.127.2:22');
+      gone.push(new WeakRef(listener), new WeakRef(forward));
+      listener.close();
+      forward.close();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    collect();
+    // What was made last may still be on the stack.
+    console.log(gone.slice(0, -2).filter((ref) => ref.deref() !== undefined).length);
+    await network.close();
+  `);
+  assert.equal(status, 0, `${stdout}${stderr}`);
+  assert.equal(stdout.trim(), '0');
+});
+
 test('forwards from localhost, from every address and from an IPv6 literal', async () => {
   const network = await VirtualNetwork.create();
   for (const local of ['localhost:0', ':0', '[::1]:0']) {

@@ -15,6 +15,7 @@ export interface TcpForwardOptions {
   readonly tcp: TcpEngine;
   /** Where the guest sees the connections come from: the gateway. */
   readonly source: IpAddress;
+  readonly closed?: () => void;
 }
 
 export class TcpForward {
@@ -49,5 +50,6 @@ export class TcpForward {
   /** Ends listening; connections that are there go on. */
   close(): void {
     this.#listener.close();
+    this.#options.closed?.();
   }
 }

@@ -26,6 +26,7 @@ export class QemuListener implements Watcher {
   readonly #loop: TurnLoop;
   readonly #arena: Arena;
   readonly #ports: StreamPorts;
+  readonly #events: LinkEvents;
   readonly #token: number;
   /** 256 bytes for an address, its length and options. */
   readonly #scratch: number;
@@ -48,6 +49,7 @@ export class QemuListener implements Watcher {
     this.#scratch = region.at;
     this.#token = loop.watch(socket.fd, EPOLLIN, this);
     this.#retry = new Timer(() => loop.modify(this.#token, socket.fd, EPOLLIN));
+    this.#events = events;
     this.#ports = new StreamPorts(region, loop, receiver, events, nextId);
   }
 
@@ -111,5 +113,6 @@ export class QemuListener implements Watcher {
     this.#loop.unwatch(this.#token, this.#socket.fd);
     this.#socket.close();
     this.#ports.close('listener closed');
+    this.#events.listenerClosed?.(this);
   }
 }

@@ -23,6 +23,7 @@ export class StreamPorts implements StreamPortOwner {
   readonly #receiver: FrameReceiver;
   readonly #events: LinkEvents;
   readonly #nextId: () => number;
+  readonly #endPhase: () => void;
   readonly #ports: Set<StreamPort> = new Set();
   /** Ports with frames to write; used up to `#dirtyCount`: an array that is emptied is grown again in each round. */
   readonly #dirty: StreamPort[] = [];
@@ -35,7 +36,7 @@ export class StreamPorts implements StreamPortOwner {
     this.#receiver = receiver;
     this.#events = events;
     this.#nextId = nextId;
-    loop.phase(() => this.#flush());
+    this.#endPhase = loop.phase(() => this.#flush());
   }
 
   /** Takes over `fd` (a connected stream socket, nonblocking), unless there is no room: then null, and `fd` is the caller's. */
@@ -89,6 +90,7 @@ export class StreamPorts implements StreamPortOwner {
   close(reason: string): void {
     this.#flush();
     for (const port of [...this.#ports]) port.close(reason);
+    this.#endPhase();
     this.#region.free();
   }
 }

@@ -83,7 +83,8 @@ export class TurnLoop {
   readonly #watchers: (Watcher | null)[] = [];
   readonly #generations: number[] = [];
   readonly #free: number[] = [];
-  readonly #phases: Phase[] = [];
+  /** Replaced, not changed: a round goes on with those it began with. */
+  #phases: readonly Phase[] = [];
   readonly #endings: Ending[] = [];
   /** The turn ended because nothing came any more, not because its time was over. */
   #idle = false;
@@ -167,9 +168,12 @@ export class TurnLoop {
     check(this.#closed ? -EBADF : epollCtl(this.#epoll, operation, fd, this.#scratchAddress), 'epoll_ctl');
   }
 
-  /** Adds a phase: phases run in the order they were added. */
-  phase(run: Phase): void {
-    this.#phases.push(run);
+  /** Adds a phase: phases run in the order they were added. Returns what takes it away again. */
+  phase(run: Phase): () => void {
+    this.#phases = [...this.#phases, run];
+    return () => {
+      this.#phases = this.#phases.filter((other) => other !== run);
+    };
   }
 
   /** Adds what is done when a turn ends, for work that was put off because it might become needless. */

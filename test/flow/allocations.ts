@@ -33,7 +33,10 @@ const loop = {
   watch: () => 0,
   unwatch: nothing,
   runSoon: nothing,
-  phase: (run: Phase) => void phases.push(run),
+  phase: (run: Phase) => {
+    phases.push(run);
+    return nothing;
+  },
   timers: new TimerWheel(0),
 };
 const events = { connected: nothing, disconnected: nothing };
