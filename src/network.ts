@@ -29,6 +29,7 @@ import { StreamPorts } from './link/stream-ports.ts';
 import { takeOver } from './link/take-over.ts';
 import { Switch } from './switch/switch.ts';
 import { Gateway } from './gateway/gateway.ts';
+import { WAITING_LIMIT } from './gateway/neighbour.ts';
 import { type DialOptions, GuestDialer } from './flow/dial.ts';
 import { EchoForwarder } from './flow/echo.ts';
 import type { Listener, StreamService } from './flow/listener.ts';
@@ -77,6 +78,8 @@ const RECEIVE_REGION = 1 << 20;
 /** Parts of the process's descriptors that flows may have; what is left is for links, listeners and resolvers. */
 const TCP_DESCRIPTORS = 0.65;
 const UDP_DESCRIPTORS = 0.2;
+/** The same of connections to forwarded ports that wait for their guest. */
+const WAITING_DESCRIPTORS = 0.05;
 
 export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #options: ResolvedOptions;
@@ -125,6 +128,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const address = word(options.gatewayIP);
     this.#gatewayAddress = IpAddress.v4(address);
     const mac = parseMac(options.gatewayMacAddress)!;
+    const descriptors = descriptorLimit();
     this.#gateway = new Gateway({
       arena,
       sum,
@@ -136,6 +140,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       mask,
       virtualAddresses: options.gatewayVirtualIPs.map(word),
       mtu: options.mtu,
+      waiting: Math.min(WAITING_LIMIT, Math.floor(descriptors * WAITING_DESCRIPTORS)),
     });
     this.#switch = new Switch({ bytes: arena.bytes, gatewayMac: mac, gateway: this.#gateway, now: () => timers.now });
     this.#gateway.connect(this.#switch);
@@ -145,7 +150,6 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const wake = (): void => this.#loop.wake();
     const gateway = this.#gateway;
     const shared = { arena, sum, timers, random, host: this.#host, gateway, policy };
-    const descriptors = descriptorLimit();
     const flows = Math.min(DEFAULT_TCP_LIMITS.flows, Math.floor(descriptors * TCP_DESCRIPTORS));
     const maxFlows = Math.min(DEFAULT_UDP_FLOWS, Math.floor(descriptors * UDP_DESCRIPTORS));
     this.#tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows } }, wake);

@@ -41,6 +41,8 @@ export interface GatewayOptions {
   /** More addresses that ARP answers for. */
   readonly virtualAddresses: readonly number[];
   readonly mtu: number;
+  /** Callers that may wait for a guest to answer ARP (neighbour.ts). */
+  readonly waiting?: number;
 }
 
 /** Where the gateway's broadcasts go: the switch. */
@@ -95,7 +97,7 @@ export class Gateway implements GatewayInput {
       isGuest: (address) => this.#isGuest(address),
       broadcast: (at, length) => this.#wire?.broadcast(null, at, length),
     });
-    this.neighbours = new NeighbourTable(timers, (_w0, _w1, _w2, w3) => this.arp.solicit(w3));
+    this.neighbours = new NeighbourTable(timers, (_w0, _w1, _w2, w3) => this.arp.solicit(w3), options.waiting);
     this.icmp = new IcmpErrors(arena, sum, timers, this.#output, options.address, this.#broadcast);
     this.icmpInput = new IcmpInput(arena, sum, this.#output, options.address, (report) => {
       for (const reported of this.#reports) reported(report);

@@ -37,9 +37,9 @@ export class Neighbour {
 export const NEIGHBOUR_LIMIT = 1024;
 /** Milliseconds of silence after which another VM may take an address. */
 const SILENCE = 30_000;
-/** Addresses being resolved, and callers waiting for one of them. */
+/** Addresses being resolved, and callers waiting for them: each may hold a descriptor. */
 const RESOLVING_LIMIT = 256;
-const WAITING_LIMIT = 1024;
+export const WAITING_LIMIT = 1024;
 /** Contract §8.1: requests, and milliseconds between them. */
 const TRIES = 3;
 const INTERVAL = 1000;
@@ -68,12 +68,15 @@ export class NeighbourTable {
   /** Claims of an address that another VM uses. */
   taken = 0;
   readonly #resolving: Map<string, Resolution> = new Map();
+  #waiting = 0;
+  readonly #waitingLimit: number;
   readonly #timers: TimerWheel;
   readonly #solicit: Solicit;
 
-  constructor(timers: TimerWheel, solicit: Solicit) {
+  constructor(timers: TimerWheel, solicit: Solicit, waitingLimit: number = WAITING_LIMIT) {
     this.#timers = timers;
     this.#solicit = solicit;
+    this.#waitingLimit = waitingLimit;
   }
 
   get size(): number {
@@ -120,19 +123,17 @@ export class NeighbourTable {
   resolve(w0: number, w1: number, w2: number, w3: number, done: Resolved): void {
     const known = this.lookup(w0, w1, w2, w3);
     if (known !== null) return done(known);
+    if (this.#waiting >= this.#waitingLimit) return done(null);
     const key = `${w0},${w1},${w2},${w3}`;
     let resolution = this.#resolving.get(key);
     if (resolution === undefined) {
       if (this.#resolving.size >= RESOLVING_LIMIT) return done(null);
       resolution = new Resolution(() => this.#retry(key, w0, w1, w2, w3));
       this.#resolving.set(key, resolution);
-      resolution.waiting.push(done);
       this.#retry(key, w0, w1, w2, w3);
-    } else if (resolution.waiting.length >= WAITING_LIMIT) {
-      done(null);
-    } else {
-      resolution.waiting.push(done);
     }
+    this.#waiting++;
+    resolution.waiting.push(done);
   }
 
   /** The port's VM is gone. */
@@ -145,18 +146,13 @@ export class NeighbourTable {
 
   /** The network ends: whoever waits for an address hears that nobody has it. */
   close(): void {
-    for (const resolution of this.#resolving.values()) {
-      this.#timers.cancel(resolution.timer);
-      for (const done of resolution.waiting) done(null);
-    }
-    this.#resolving.clear();
+    for (const [key, resolution] of this.#resolving) this.#answer(key, resolution, null);
   }
 
   #retry(key: string, w0: number, w1: number, w2: number, w3: number): void {
     const resolution = this.#resolving.get(key)!;
     if (resolution.tries++ === TRIES) {
-      this.#resolving.delete(key);
-      for (const done of resolution.waiting) done(null);
+      this.#answer(key, resolution, null);
       return;
     }
     this.#timers.arm(resolution.timer, INTERVAL);
@@ -166,10 +162,14 @@ export class NeighbourTable {
   #finish(entry: Neighbour): void {
     const key = `${entry.w0},${entry.w1},${entry.w2},${entry.w3}`;
     const resolution = this.#resolving.get(key);
-    if (resolution === undefined) return;
+    if (resolution !== undefined) this.#answer(key, resolution, entry);
+  }
+
+  #answer(key: string, resolution: Resolution, neighbour: Neighbour | null): void {
     this.#resolving.delete(key);
     this.#timers.cancel(resolution.timer);
-    for (const done of resolution.waiting) done(entry);
+    this.#waiting -= resolution.waiting.length;
+    for (const done of resolution.waiting) done(neighbour);
   }
 
   /** An entry that is new, or has moved here from another port. */

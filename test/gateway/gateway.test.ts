@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Neighbour } from '../../src/gateway/neighbour.ts';
+import { Neighbour, NeighbourTable } from '../../src/gateway/neighbour.ts';
+import { Arena } from '../../src/runtime/arena.ts';
+import { TimerWheel } from '../../src/runtime/timer-wheel.ts';
 import { FakePort } from '../fake-port.ts';
 import * as arp from '../../src/packet/arp.ts';
 import { MAPPED } from '../../src/packet/address.ts';
@@ -54,6 +56,38 @@ test('ARP of every length and with every field wrong is dropped and counted (CVE
   }
   assert.equal(bench.gateway.arp.dropped, 35);
   assert.deepEqual(bench.port.take(), []);
+});
+
+test('so many may wait for neighbours, whichever; who is known is not waited for', () => {
+  const asked: number[] = [];
+  const timers = new TimerWheel(0);
+  const table = new NeighbourTable(timers, (_w0, _w1, _w2, w3) => asked.push(w3), 3);
+  const results: string[] = [];
+  const resolve = (w3: number, name: string): void =>
+    table.resolve(0, 0, MAPPED, w3, (found) => results.push(`${name} ${found === null ? 'nobody' : 'found'}`));
+  for (const [w3, name] of [
+    [1, 'a'],
+    [1, 'b'],
+    [2, 'c'],
+    [1, 'd'],
+    [3, 'e'],
+  ] as const)
+    resolve(w3, name);
+  assert.deepEqual(results, ['d nobody', 'e nobody']);
+  assert.deepEqual(asked, [1, 2]);
+  const port = new FakePort(new Arena(2 << 20));
+  table.learn(0, 0, MAPPED, 1, port, 0x5a94, 1);
+  assert.deepEqual(results.splice(0), ['d nobody', 'e nobody', 'a found', 'b found']);
+  resolve(3, 'f');
+  resolve(3, 'g');
+  resolve(3, 'h');
+  resolve(1, 'i');
+  assert.deepEqual(results.splice(0), ['h nobody', 'i found']);
+  for (let seconds = 1; seconds <= 4; seconds++) timers.advance(seconds * 1010);
+  assert.deepEqual(results.splice(0), ['c nobody', 'f nobody', 'g nobody']);
+  resolve(4, 'j');
+  table.close();
+  assert.deepEqual(results, ['j nobody']);
 });
 
 test('resolves a neighbour with three broadcasts a second apart, then gives up', () => {
