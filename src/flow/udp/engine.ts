@@ -13,7 +13,7 @@ import * as udp from '../../packet/udp.ts';
 import type { IcmpReport } from '../../gateway/icmp-input.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { InboundPacket, Transport } from '../../gateway/packet.ts';
-import { type DatagramEndpoint, DatagramReport, DEFAULT_HOPS, Spans } from '../../host/endpoint.ts';
+import { type DatagramEndpoint, DatagramReport, Spans } from '../../host/endpoint.ts';
 import type { Port } from '../../link/port.ts';
 import { BatchChain } from '../batch-chain.ts';
 import { FlowTable } from '../flow-table.ts';
@@ -24,7 +24,7 @@ import { UdpFlow } from './flow.ts';
 import { adopt, sleptThrough } from './lifetime.ts';
 import { makeRoom, openFromGuest, OPENINGS } from './opening.ts';
 import { receiveFrom, SLOT_SIZE, SLOTS } from './receiving.ts';
-import { follow, forbidsFragments, sendChain } from './sending.ts';
+import { follow, forbidsFragments, hopsOf, sendChain } from './sending.ts';
 import { UdpServices } from './services.ts';
 import { UseOrder } from './use-order.ts';
 
@@ -122,7 +122,7 @@ export class UdpEngine implements Transport {
     const target = flow ?? openFromGuest(ctx, packet, guestPort, remotePort, length - udp.HEADER);
     if (target === null) return;
     if (ctx.chain.full) this.#sendChains();
-    if (Math.min(packet.ttl, DEFAULT_HOPS) !== target.hops || (length > target.examined && forbidsFragments(packet) !== target.hostDf)) {
+    if (hopsOf(packet) !== target.hops || (length > target.examined && forbidsFragments(packet) !== target.hostDf)) {
       follow(ctx, target, packet, length);
     }
     this.#append(target, at + udp.HEADER, length - udp.HEADER);

@@ -17,10 +17,15 @@ export function forbidsFragments(packet: InboundPacket): boolean {
   return (ipv4.fragment(packet.bytes, packet.header) & ipv4.FLAG_DF) !== 0;
 }
 
+/** RFC 1122 §3.2.1.7: a datagram is not dropped for having come with no hops left, and none leaves with none. */
+export function hopsOf(packet: InboundPacket): number {
+  return Math.min(packet.ttl || 1, DEFAULT_HOPS);
+}
+
 /** The guest's wishes for this datagram of `length` bytes differ from those for the ones before. */
 export function follow(ctx: UdpContext, flow: UdpFlow, packet: InboundPacket, length: number): void {
   if (flow.chainHead >= 0) sendChain(ctx, flow);
-  const hops = Math.min(packet.ttl, DEFAULT_HOPS);
+  const hops = hopsOf(packet);
   if (hops !== flow.hops) {
     flow.hops = hops;
     flow.endpoint.limitHops(hops);

@@ -152,6 +152,12 @@ test("a TTL below the host's default is passed on, one above is the default", ()
   assert.deepEqual(bench.endpoints[1]!.settings, []);
 });
 
+test('a TTL of nothing, with which no datagram may leave, is passed on as one hop', () => {
+  const bench = new Bench();
+  bench.send('1.1.1.1', 33_434, 'x', { ttl: 0 });
+  assert.deepEqual([bench.endpoints[0]!.settings, bench.endpoints[0]!.sent.map(String)], [['hops 1'], ['x']]);
+});
+
 test('a datagram that the host refuses for its size is quoted with its own length, the others of the run are sent', () => {
   const { bench, endpoint } = talking();
   endpoint.script.push(1, -EMSGSIZE, 1);
