@@ -437,6 +437,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     for (const port of this.#memoryPorts) port.close();
     for (const listener of this.#listeners) listener.close();
     this.#attached?.close('the network is closed');
+    this.#host.close();
     this.#loop.close();
     this.#capture?.close();
   }

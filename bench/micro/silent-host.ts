@@ -42,6 +42,7 @@ export class SilentStream implements StreamEndpoint {
 
   shutdownWrite(): void {}
   keepAlive(): void {}
+  abandon(): void {}
   close(): void {}
   reset(): void {}
 }

@@ -150,6 +150,14 @@ export class DuplexEndpoint implements StreamEndpoint {
     if (!this.duplex.destroyed && !this.#ended) this.duplex.destroy();
   }
 
+  abandon(): void {
+    this.#closed = true;
+    // Whoever is behind the stream may go on writing; it leads nowhere.
+    const drop = (): void => this.discard(this.#queued);
+    this.handler = { onReady: drop };
+    drop();
+  }
+
   reset(): void {
     this.#closed = true;
     if (this.duplex.destroyed) return;

@@ -49,6 +49,11 @@ export interface StreamEndpoint {
   keepAlive(): void;
   /** Both directions are done. */
   close(): void;
+  /**
+   * Nobody is left who reads what the peer sends, and the end of stream was written: the peer still gets what it was sent, which a
+   * close over bytes that nobody has read would cut off. Closes by itself, once the peer has closed or does not for minutes.
+   */
+  abandon(): void;
   /** Aborts: the peer sees a reset. */
   reset(): void;
 }

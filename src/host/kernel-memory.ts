@@ -5,6 +5,7 @@ import { IOVEC, MMSGHDR, MSGHDR } from '../system/layout.ts';
 import { writeIovec, writePointer } from '../system/memory.ts';
 import { addressOf } from '../system/syscalls.ts';
 import type { Arena } from '../runtime/arena.ts';
+import { Leaving } from './leaving.ts';
 
 /** Most messages of one recvmmsg or sendmmsg. */
 export const MESSAGES = 64;
@@ -16,6 +17,7 @@ const SINK = 65_536;
 export class KernelMemory {
   readonly arena: Arena;
   readonly counters: HostCounters = new HostCounters();
+  readonly leaving: Leaving = new Leaving();
   /** Address of arena offset 0. */
   readonly base: number;
   /** Offset of a scratch value of up to 128 bytes; a length word stands at `value + 128`. */

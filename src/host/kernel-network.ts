@@ -82,7 +82,18 @@ export class KernelNetwork implements HostNetwork {
       close(fd);
       return status;
     }
-    return new KernelStream(fd, status < 0, this.#loop, this.#memory, handler);
+    return this.#stream(fd, status < 0, handler);
+  }
+
+  #stream(fd: number, connecting: boolean, handler: EndpointHandler): StreamEndpoint | number {
+    try {
+      return new KernelStream(fd, connecting, this.#loop, this.#memory, handler);
+    } catch (error) {
+      // The kernel has no room for another watch.
+      if (!(error instanceof SystemError)) throw error;
+      close(fd);
+      return -error.errno;
+    }
   }
 
   #connect(fd: number, address: IpAddress, port: number): number {
@@ -160,6 +171,11 @@ export class KernelNetwork implements HostNetwork {
       if (!(error instanceof SystemError)) throw error;
       close(fd);
     }
+  }
+
+  /** Closes what is leaving; what is in use belongs to its users. */
+  close(): void {
+    this.#memory.leaving.close();
   }
 
   #localPort(fd: number): number {

@@ -33,6 +33,12 @@ const DEFERRED_CALLS = 32;
 /** Contract §9.2: seconds of silence before the kernel probes a peer. */
 const KEEP_ALIVE_IDLE = 60;
 
+/** Milliseconds that a peer has, once nobody reads what it sends, and how often it may go on sending meanwhile. */
+const LEAVING_TIME = 120_000;
+const LEAVING_READS = 1000;
+/** Most bytes thrown away in one call. */
+const MUCH = 1 << 30;
+
 /** Milliseconds until a transfer that found no memory is tried again: no event tells when there is some. */
 const RETRY = 20;
 
@@ -186,7 +192,8 @@ export class KernelStream implements StreamEndpoint, Watcher {
 
   #tryLater(): number {
     this.#memory.counters.transfersPutOff++;
-    this.#retry ??= new Timer(() => this.handler.onReady(READABLE | WRITABLE));
+    // A hang-up that was looked for in vain is to be looked for again.
+    this.#retry ??= new Timer(() => this.handler.onReady(READABLE | WRITABLE | (this.#ended ? HANGUP : 0)));
     if (!this.#retry.armed) this.#loop.timers.arm(this.#retry, RETRY);
     return -EAGAIN;
   }
@@ -200,9 +207,27 @@ export class KernelStream implements StreamEndpoint, Watcher {
     shutdown(this.#fd, SHUT_WR);
   }
 
+  abandon(): void {
+    const { leaving } = this.#memory;
+    if (this.#closed || !leaving.admit(this)) return this.close();
+    if (this.#retry !== null) this.#loop.timers.cancel(this.#retry);
+    this.#retry = new Timer(() => this.close());
+    this.#loop.timers.arm(this.#retry, LEAVING_TIME);
+    let reads = 0;
+    this.handler = {
+      onReady: () => {
+        let got = 1;
+        while (got > 0 && reads++ < LEAVING_READS) got = recv(this.#fd, 0, MUCH, MSG_TRUNC | MSG_DONTWAIT);
+        if (got !== -EAGAIN) this.close();
+      },
+    };
+    this.handler.onReady(READABLE);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#memory.leaving.delete(this);
     if (this.#retry !== null) this.#loop.timers.cancel(this.#retry);
     // The kernel answers a close over unread bytes with a reset.
     if (this.#discarded > 0) this.#drop();

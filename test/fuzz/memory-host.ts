@@ -162,6 +162,11 @@ class MemoryStream extends MemoryEndpoint implements StreamEndpoint {
     this.checkOpen();
   }
 
+  abandon(): void {
+    if (!this.#shut) throw new Error('abandoned before the end of the stream');
+    this.leave();
+  }
+
   close(): void {
     this.leave();
   }

@@ -40,7 +40,9 @@ export function guestDone(flow: TcpFlow): boolean {
 /** Ends the host side once both directions are done there and here. Returns true when the flow needs no more pumping. */
 export function settle(ctx: TcpContext, flow: TcpFlow): boolean {
   if (!flow.finAcked || !flow.hostShut) return false;
-  flow.endpoint?.close();
+  // Not ended: the VM has gone, and nobody reads the rest.
+  if (flow.ended) flow.endpoint?.close();
+  else flow.endpoint?.abandon();
   flow.endpoint = null;
   if (flow.state === State.TIME_WAIT) ctx.enterTimeWait(flow);
   else ctx.remove(flow);

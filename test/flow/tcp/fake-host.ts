@@ -13,6 +13,8 @@ export class FakeStream implements StreamEndpoint {
   status = 0;
   shut = false;
   closed = false;
+  /** Closed, but what was written still goes its way. */
+  abandoned = false;
   wasReset = false;
   watched = false;
   /** Bytes the flow has discarded. */
@@ -104,6 +106,11 @@ export class FakeStream implements StreamEndpoint {
 
   keepAlive(): void {
     this.watched = true;
+  }
+
+  abandon(): void {
+    this.abandoned = true;
+    this.close();
   }
 
   close(): void {

@@ -143,6 +143,13 @@ export class HostEnd implements StreamEndpoint, End {
     this.#expectOpen('keepAlive');
   }
 
+  abandon(): void {
+    this.#expectOpen('abandon');
+    if (!this.ended) throw new Fault(`${this.name}: is abandoned before its end`);
+    this.outcome = 'closed';
+    this.handler = NOBODY;
+  }
+
   close(): void {
     this.#expectOpen('close');
     if (!this.aborted && !(this.finished && this.ended)) throw new Fault(`${this.name}: is closed as if all were well`);
