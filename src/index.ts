@@ -1,6 +1,6 @@
 /** guestwire as a library: a virtual network that a program embeds. */
 export { VirtualNetwork, type LinkKind, type NetworkEvents } from './network.ts';
-export type { DnsRecord, DnsZone, NetworkOptions } from './network-options.ts';
+export type { DnsRecord, DnsZone, NamePattern, NetworkOptions } from './network-options.ts';
 export { DialError, type DialOptions } from './flow/dial.ts';
 export { commandLineNetwork, type CommandLineNetwork } from './config/defaults.ts';
 export { type AddressPlan, ConfigError, planAddresses } from './config/subnet.ts';

@@ -1,9 +1,17 @@
 /** What a VirtualNetwork is made of. Everything may be left out; `config/resolve.ts` fills in the defaults and checks the rest. */
 
+/** Finds names, as a RegExp does; the configuration file's RE2 expressions come in this form too. */
+export interface NamePattern {
+  /** As it was written. */
+  readonly source: string;
+  /** Index of the first match, or -1. */
+  [Symbol.search](text: string): number;
+}
+
 export interface DnsRecord {
   /** Label(s) in front of the zone name; empty when `pattern` decides. */
   readonly name: string;
-  readonly pattern?: RegExp;
+  readonly pattern?: NamePattern;
   /** IPv4 literal. */
   readonly ip: string;
 }
@@ -43,13 +51,22 @@ export interface NetworkOptions {
   readonly dnsSearchDomains?: readonly string[];
   /** IPv4 → MAC. Default: deviceIP → `5a:94:ef:e4:0c:ee`. */
   readonly dhcpStaticLeases?: Readonly<Record<string, string>>;
-  /** TCP ports of the host → guest's `ip:port`, written as `VirtualNetwork.forward` takes them. UDP is not built yet. Default: none. */
+  /** UUID that a VPNKit client names itself by → MAC address it is given. Default: `c3d68012-0208-11ea-9fd7-f2189899ab08` → `5a:94:ef:e4:0c:ee`. */
+  readonly vpnKitUUIDMacAddresses?: Readonly<Record<string, string>>;
+  /** Ports of the host → guest's `ip:port`, written as `VirtualNetwork.forward` takes them; `udp:` in front for UDP. Default: none. */
   readonly forwards?: Readonly<Record<string, string>>;
   /** Lets guests reach 169.254.0.0/16. Default false. */
   readonly ec2MetadataAccess?: boolean;
+  /** Host connects that may be under way at once, 1..65536, shared out by VM. Default 2048. */
+  readonly tcpMaxInFlight?: number;
+  /** Milliseconds that a host connect may take, 1..3600000. Default 30000. */
+  readonly tcpConnectTimeout?: number;
   /** Ethernet pcapng file to write; replaced when it exists. Default: none. */
   readonly captureFile?: string;
 }
 
 /** Options with every default filled in, checked. */
-export type ResolvedOptions = Required<Omit<NetworkOptions, 'captureFile'>> & Pick<NetworkOptions, 'captureFile'>;
+export type ResolvedOptions = Required<Omit<NetworkOptions, Absent>> & Pick<NetworkOptions, Absent>;
+
+/** Options without a default of the configuration's. */
+type Absent = 'captureFile' | 'tcpMaxInFlight' | 'tcpConnectTimeout';

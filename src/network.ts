@@ -152,7 +152,9 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const shared = { arena, sum, timers, random, host: this.#host, gateway, policy };
     const flows = Math.min(DEFAULT_TCP_LIMITS.flows, Math.floor(descriptors * TCP_DESCRIPTORS));
     const maxFlows = Math.min(DEFAULT_UDP_FLOWS, Math.floor(descriptors * UDP_DESCRIPTORS));
-    this.#tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows } }, wake);
+    const connecting = options.tcpMaxInFlight ?? DEFAULT_TCP_LIMITS.connecting;
+    const connectTimeout = options.tcpConnectTimeout ?? DEFAULT_TCP_LIMITS.connectTimeout;
+    this.#tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows, connecting, connectTimeout } }, wake);
     this.#udp = new UdpEngine({ ...shared, maxFlows }, wake);
     this.#echo = new EchoForwarder(shared, wake);
     gateway.transport(PROTOCOL_TCP, this.#tcp);

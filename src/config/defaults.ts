@@ -9,6 +9,8 @@ export const MTU_MAXIMUM = 65_535;
 export const DEFAULT_SSH_PORT = 2222;
 export const GATEWAY_MAC = '5a:94:ef:e4:0c:dd';
 export const DEVICE_MAC = '5a:94:ef:e4:0c:ee';
+/** By which HyperKit's machines have always named themselves (contract §3.3). */
+export const DEVICE_UUID = 'c3d68012-0208-11ea-9fd7-f2189899ab08';
 
 /** What gvproxy's flags say of the network; what is left out is as without the flag. */
 export interface CommandLineNetwork {

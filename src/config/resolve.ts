@@ -2,7 +2,7 @@
 import { parseIpv4 } from '../packet/address.ts';
 import { parseMac } from '../packet/mac.ts';
 import type { DnsZone, NetworkOptions, ResolvedOptions } from '../network-options.ts';
-import { DEFAULT_MTU, DEVICE_MAC, GATEWAY_MAC, internalZones, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from './defaults.ts';
+import { DEFAULT_MTU, DEVICE_MAC, DEVICE_UUID, GATEWAY_MAC, internalZones, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from './defaults.ts';
 import { parseForwardLocal, parseForwardTarget } from './forward-address.ts';
 import { ConfigError, placeInSubnet, planAddresses } from './subnet.ts';
 
@@ -20,14 +20,33 @@ export function resolveOptions(options: NetworkOptions = {}): ResolvedOptions {
     dns: options.dns ?? internalZones(gatewayIP, hostIP),
     dnsSearchDomains: options.dnsSearchDomains ?? [],
     dhcpStaticLeases: options.dhcpStaticLeases ?? { [deviceIP]: DEVICE_MAC },
+    vpnKitUUIDMacAddresses: options.vpnKitUUIDMacAddresses ?? { [DEVICE_UUID]: DEVICE_MAC },
     forwards: options.forwards ?? {},
     ec2MetadataAccess: options.ec2MetadataAccess ?? false,
   };
   check(resolved);
-  const { captureFile } = options;
-  if (captureFile === undefined) return resolved;
-  if (typeof captureFile !== 'string' || captureFile === '') reject('captureFile', captureFile, 'the path of a file');
-  return { ...resolved, captureFile };
+  return { ...resolved, ...absent(options) };
+}
+
+/** Options that are left out where they are not given. */
+function absent({ captureFile, tcpMaxInFlight, tcpConnectTimeout }: NetworkOptions): Partial<ResolvedOptions> {
+  if (captureFile !== undefined && (typeof captureFile !== 'string' || captureFile === ''))
+    reject('captureFile', captureFile, 'the path of a file');
+  if (tcpMaxInFlight !== undefined) checkWhole('tcpMaxInFlight', tcpMaxInFlight, MOST_IN_FLIGHT);
+  if (tcpConnectTimeout !== undefined) checkWhole('tcpConnectTimeout', tcpConnectTimeout, LONGEST_CONNECT);
+  return {
+    ...(captureFile === undefined ? {} : { captureFile }),
+    ...(tcpMaxInFlight === undefined ? {} : { tcpMaxInFlight }),
+    ...(tcpConnectTimeout === undefined ? {} : { tcpConnectTimeout }),
+  };
+}
+
+const MOST_IN_FLIGHT = 65_536;
+/** Milliseconds. */
+const LONGEST_CONNECT = 3_600_000;
+
+function checkWhole(option: string, value: number, most: number): void {
+  if (!Number.isInteger(value) || value < 1 || value > most) reject(option, value, `a whole number from 1 to ${most}`);
 }
 
 /** The names there are; the compiler keeps the list complete. */
@@ -43,8 +62,11 @@ const NAMES: Readonly<Record<keyof NetworkOptions, true>> = {
   dns: true,
   dnsSearchDomains: true,
   dhcpStaticLeases: true,
+  vpnKitUUIDMacAddresses: true,
   forwards: true,
   ec2MetadataAccess: true,
+  tcpMaxInFlight: true,
+  tcpConnectTimeout: true,
   captureFile: true,
 };
 
@@ -63,7 +85,7 @@ function reject(option: string, value: unknown, wanted: string): never {
 }
 
 function check(options: ResolvedOptions): void {
-  const { mtu, gatewayMacAddress, nat, gatewayVirtualIPs, dns, dnsSearchDomains, dhcpStaticLeases, forwards, ec2MetadataAccess } = options;
+  const { mtu, gatewayMacAddress, nat, gatewayVirtualIPs, dns, dnsSearchDomains, dhcpStaticLeases, ec2MetadataAccess } = options;
   if (!isMtu(mtu)) reject('mtu', mtu, `a whole number from ${MTU_MINIMUM} to ${MTU_MAXIMUM}`);
   checkMac('gatewayMacAddress', gatewayMacAddress);
   for (const [from, to] of entries('nat', nat)) {
@@ -80,12 +102,18 @@ function check(options: ResolvedOptions): void {
     if (place !== 'guest') reject('a key of dhcpStaticLeases', address, `an address of a guest in ${options.subnet}`);
     checkMac(`dhcpStaticLeases[${JSON.stringify(address)}]`, mac);
   }
-  for (const [local, target] of entries('forwards', forwards)) {
-    parseForwardLocal(local);
+  for (const [uuid, mac] of entries('vpnKitUUIDMacAddresses', options.vpnKitUUIDMacAddresses)) {
+    if (!UUID.test(uuid)) reject('a key of vpnKitUUIDMacAddresses', uuid, `a UUID such as ${DEVICE_UUID}`);
+    checkMac(`vpnKitUUIDMacAddresses[${JSON.stringify(uuid)}]`, mac);
+  }
+  for (const [local, target] of entries('forwards', options.forwards)) {
+    parseForwardLocal(local.replace(/^udp:/, ''));
     parseForwardTarget(target, options);
   }
   if (typeof ec2MetadataAccess !== 'boolean') reject('ec2MetadataAccess', ec2MetadataAccess, 'true or false');
 }
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function entries(option: string, value: Readonly<Record<string, string>>): [string, string][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) reject(option, value, 'an object');

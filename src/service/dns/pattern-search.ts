@@ -7,6 +7,7 @@
  */
 import { createContext, Script } from 'node:vm';
 import type { Vm } from '../../flow/listener.ts';
+import type { NamePattern } from '../../network-options.ts';
 
 /** Milliseconds for one search; a sound one takes microseconds. */
 const SEARCH_TIME = 50;
@@ -14,7 +15,7 @@ const SEARCH_TIME = 50;
 const PAUSE = 10_000;
 
 /** The one way to interrupt a regular expression; about 100 µs a search, for the few zones that have patterns. */
-const context = createContext({ pattern: /(?:)/, name: '' }) as { pattern: RegExp; name: string };
+const context = createContext({ pattern: /(?:)/, name: '' }) as { pattern: NamePattern; name: string };
 // `search` ignores where a global pattern stopped last time.
 const script = new Script('name.search(pattern) >= 0');
 
@@ -28,7 +29,7 @@ export class PatternSearch {
   }
 
   /** Whether `pattern` is in `name`; undefined when that can't be said in time. */
-  search(pattern: RegExp, name: string, vm: Vm): boolean | undefined {
+  search(pattern: NamePattern, name: string, vm: Vm): boolean | undefined {
     if (this.#now() < (this.#paused.get(vm) ?? -Infinity)) return undefined;
     context.pattern = pattern;
     context.name = name;

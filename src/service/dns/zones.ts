@@ -5,14 +5,14 @@
  */
 import { parseIpv4 } from '../../packet/address.ts';
 import { setU32 } from '../../packet/bytes.ts';
-import type { DnsRecord, DnsZone } from '../../network-options.ts';
+import type { DnsRecord, DnsZone, NamePattern } from '../../network-options.ts';
 import { TYPE_A } from './message.ts';
 
 /** Addresses to answer with (possibly none: the name exists, not with this type), 'unknown name', or 'can't be said in time'. */
 export type ZoneAnswer = readonly Uint8Array[] | 'nxdomain' | 'too slow';
 
 /** Whether a pattern is in a name; undefined when that can't be said in time. */
-export type Search = (pattern: RegExp, name: string) => boolean | undefined;
+export type Search = (pattern: NamePattern, name: string) => boolean | undefined;
 
 export class Zones {
   #zones: readonly DnsZone[];
