@@ -36,10 +36,15 @@ export function commandLineNetwork(input: CommandLineNetwork = {}): NetworkOptio
     ...addresses,
     mtu: mtu === 0 ? DEFAULT_MTU : mtu,
     dnsSearchDomains: input.searchDomains ?? [],
-    forwards: sshPort === -1 ? {} : { [`127.0.0.1:${sshPort}`]: `${addresses.deviceIP}:22` },
+    forwards: sshForward(sshPort, addresses.deviceIP),
     ec2MetadataAccess: input.ec2MetadataAccess ?? false,
   };
   return captureFile === '' ? options : { ...options, captureFile };
+}
+
+/** Contract §3.3; -1: none. */
+export function sshForward(sshPort: number, deviceIP: string): Readonly<Record<string, string>> {
+  return sshPort === -1 ? {} : { [`127.0.0.1:${sshPort}`]: `${deviceIP}:22` };
 }
 
 /** RFC 791 §3.2 has the smallest; the largest is what an IPv4 header can say. */

@@ -1,0 +1,41 @@
+/** A configuration as the file that would lead to it: what `guestwire config` prints. */
+import { stringify } from 'yaml';
+import type { DnsZone } from '../network-options.ts';
+import type { GvproxyConfig, StackConfig } from './gvproxy-config.ts';
+
+/** YAML that `-config` reads back to the same; what is empty, 0 or false is left out. */
+export function effectiveConfig(config: GvproxyConfig): string {
+  const file = {
+    listen: config.listen,
+    'log-level': config.logLevel,
+    'log-file': config.logFile,
+    'log-format': config.logFormat === 'text' ? '' : config.logFormat,
+    'pid-file': config.pidFile,
+    services: config.services,
+    notification: config.notification,
+    interfaces: withoutEmpty(config.interfaces),
+    forwards: config.forwards,
+    stack: stackOf(config.stack),
+  };
+  return stringify(withoutEmpty(file), { aliasDuplicateObjects: false, lineWidth: 0 });
+}
+
+function stackOf(stack: StackConfig): Record<string, unknown> {
+  const { captureFile, tcpConnectTimeout, dns = [], ...rest } = stack;
+  const timeout = tcpConnectTimeout === undefined ? '' : `${tcpConnectTimeout}ms`;
+  return withoutEmpty({ ...rest, 'capture-file': captureFile, dns: dns.map(zoneOf), tcpConnectTimeout: timeout });
+}
+
+function zoneOf({ name, records, defaultIP }: DnsZone): Record<string, unknown> {
+  const known = records.map((record) => withoutEmpty({ name: record.name, ip: record.ip, regexp: record.pattern?.source }));
+  return withoutEmpty({ name, records: known, defaultIP });
+}
+
+function withoutEmpty(values: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => !isEmpty(value)));
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === '' || value === 0 || value === false) return true;
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
