@@ -1,10 +1,14 @@
 /** `guestwire`: for now, the way to the programs that the package brings. */
-import { type Environment, gvproxy } from './gvproxy.ts';
+import { ConfigError } from '../config/subnet.ts';
+import { configure, loadFile } from './configuration.ts';
+import { type Environment, gvproxy, readFlags } from './gvproxy.ts';
+import { descriptorSink, Log } from './log.ts';
 import { banner } from './version.ts';
 
 const TEXT = `guestwire: networking for virtual machines without root
 
   guestwire run [flags]    run a network; flags as gvproxy has them (guestwire run -help)
+  guestwire config [flags] print the configuration file that does what these flags do (guestwire run -config FILE)
   guestwire version        print the version; also -v, -version, --version
   guestwire help           print this; also -h, -help, --help
 
@@ -21,6 +25,7 @@ const HELP = ['help', '-h', '-help', '--help'];
 export async function guestwire(environment: Environment): Promise<number> {
   const [command, ...rest] = environment.argv;
   if (command === 'run') return gvproxy({ ...environment, argv: rest, program: `${environment.program} run` });
+  if (command === 'config') return printConfig({ ...environment, argv: rest, program: `${environment.program} config` });
   if (command !== undefined && VERSION.includes(command)) {
     environment.stdout(`${banner(environment.name)}\n`);
     return 0;
@@ -31,4 +36,22 @@ export async function guestwire(environment: Environment): Promise<number> {
   }
   environment.stderr(command === undefined ? TEXT : `guestwire: unknown command ${JSON.stringify(command)}; guestwire help lists them\n`);
   return 2;
+}
+
+async function printConfig(environment: Environment): Promise<number> {
+  const flags = readFlags(environment);
+  if (typeof flags === 'number') return flags;
+  const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
+  try {
+    const loaded = await loadFile(flags, environment.argv);
+    for (const warning of loaded.warnings) log.warning(warning);
+    const config = configure(flags, loaded, log);
+    const { effectiveConfig } = await import('../config/effective-config.ts');
+    environment.stdout(effectiveConfig(config));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.record('fatal', error.message);
+    return 1;
+  }
 }

@@ -1,4 +1,4 @@
-/** gvproxy's flags (contract §2.2). Those marked with `later` are refused until their part is built. */
+/** gvproxy's flags (contract §2.2). Those marked with `later` are read and checked, and refused where their part would start. */
 import type { FlagDefinition, FlagValues } from './go-flags.ts';
 import { DEFAULT_MTU, DEFAULT_SSH_PORT, DEFAULT_SUBNET, MTU_MAXIMUM, MTU_MINIMUM } from '../config/defaults.ts';
 
@@ -10,7 +10,7 @@ function later(usage: string): string {
 }
 
 export const GVPROXY_FLAGS = {
-  config: { kind: 'string', usage: later('Use a YAML configuration file') },
+  config: { kind: 'string', usage: 'Use a YAML configuration file' },
   listen: { kind: 'list', usage: later('URLs to serve the control API on') },
   services: { kind: 'string', usage: later('Exposes the same HTTP API as the -listen flag, without the /connect endpoint') },
   debug: { kind: 'bool', usage: 'Print debug info' },
@@ -36,15 +36,15 @@ export const GVPROXY_FLAGS = {
   'forward-identity': { kind: 'list', usage: later('Path to SSH identity key for forwarding') },
   'pid-file': { kind: 'string', usage: 'Generate a file with the PID in it' },
   'log-file': { kind: 'string', usage: 'Output log messages to a given file path' },
+  'log-format': { kind: 'string', usage: 'Write log messages as text (the default) or json' },
   'ec2-metadata-access': { kind: 'bool', usage: 'Permits access to the EC2 metadata service (169.254.0.0/16)' },
-  notification: { kind: 'string', usage: later('Socket to be notified of events') },
+  notification: { kind: 'string', usage: 'Socket to be notified of events: unix:///path' },
   version: { kind: 'bool', usage: 'Print version information' },
 } as const satisfies Record<string, FlagDefinition>;
 
 export type GvproxyValues = FlagValues<typeof GVPROXY_FLAGS>;
-type FlagName = keyof typeof GVPROXY_FLAGS;
 
-/** Not built yet. */
-export const LATER_FLAGS: readonly FlagName[] = (Object.keys(GVPROXY_FLAGS) as FlagName[]).filter((name) =>
-  GVPROXY_FLAGS[name].usage.endsWith(LATER),
-);
+/** What a flag marked with `later` ends with, where its part would start. */
+export function notInThisVersion(flag: keyof GvproxyValues, program: string): string {
+  return `flag -${flag} is not supported by this version of guestwire; ${program} -help marks those that are not`;
+}

@@ -6,22 +6,22 @@
  * run time too (contract §16 row 2); ours says so.
  */
 import { openSync } from 'node:fs';
-import { type AddressPlan, ConfigError } from '../config/subnet.ts';
-import type { Port } from '../link/port.ts';
+import { type GvproxyConfig, resolveLogLevel } from '../config/gvproxy-config.ts';
+import { ConfigError } from '../config/subnet.ts';
 import type { VirtualNetwork } from '../network.ts';
+import { configure, loadFile, type LoadedFile } from './configuration.ts';
 import { createNetwork } from './create-network.ts';
-import { fileErrorText, listenErrorText } from './go-errors.ts';
+import { fileErrorText } from './go-errors.ts';
 import { FlagError, HelpRequested, parseFlags, usage } from './go-flags.ts';
 import { GVPROXY_FLAGS, type GvproxyValues } from './gvproxy-flags.ts';
 import { descriptorSink, Log } from './log.ts';
+import { NotificationSender } from './notification-sender.ts';
 import { PidFile } from './pid-file.ts';
-import { validate } from './validation.ts';
+import { type Ending, start } from './start.ts';
 import { banner } from './version.ts';
 
 /** Signals that end the program. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** Milliseconds between the byte counts that `-debug` logs. */
-const COUNT_INTERVAL = 5000;
 
 export interface Environment {
   readonly argv: readonly string[];
@@ -36,37 +36,52 @@ export interface Environment {
 
 /** Runs until the last VM has gone, a signal comes or something fails. Resolves with the exit status. */
 export async function gvproxy(environment: Environment): Promise<number> {
-  let values: GvproxyValues;
+  const flags = readFlags(environment);
+  if (typeof flags === 'number') return flags;
+  if (flags.version) {
+    environment.stdout(`${banner(environment.name)}\n`);
+    return 0;
+  }
+  let log = new Log(descriptorSink(2, environment.stderrIsTerminal));
+  let config: GvproxyConfig;
   try {
-    ({ values } = parseFlags(GVPROXY_FLAGS, environment.argv));
+    const loaded = await loadFile(flags, environment.argv);
+    log = openLog(flags, loaded, environment);
+    log.level = resolveLogLevel(flags, loaded.file);
+    if (log.level === 'debug' && (flags['log-file'] || loaded.file?.['log-file'])) describe(log, environment);
+    for (const warning of loaded.warnings) log.warning(warning);
+    config = configure(flags, loaded, log);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.record('fatal', error.message);
+    return 1;
+  }
+  return await run(environment, flags, config, log);
+}
+
+/** The flags; the exit status when there is nothing to run. */
+export function readFlags(environment: Environment): GvproxyValues | number {
+  try {
+    return parseFlags(GVPROXY_FLAGS, environment.argv).values;
   } catch (error) {
     if (error instanceof FlagError) environment.stderr(`${error.message}\n`);
     else if (!(error instanceof HelpRequested)) throw error;
     environment.stderr(usage(environment.program, GVPROXY_FLAGS));
     return error instanceof FlagError ? 2 : 0;
   }
-  if (values.version) {
-    environment.stdout(`${banner(environment.name)}\n`);
-    return 0;
-  }
-  let log = new Log(descriptorSink(2, environment.stderrIsTerminal));
-  try {
-    if (values['log-file'] !== '') log = fileLog(values['log-file']);
-    if (values.debug) log.level = 'debug';
-    if (values.debug && values['log-file'] !== '') describe(log, environment);
-    return await run(environment, validate(values, environment.program), values, log);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    log.record('fatal', error.message);
-    return 1;
-  }
 }
 
-function fileLog(path: string): Log {
+/** Contract §2.3 row 2. Throws ConfigError. */
+function openLog(flags: GvproxyValues, { file }: LoadedFile, { stderrIsTerminal }: Environment): Log {
+  const format = flags['log-format'] || (file?.['log-format'] ?? 'text');
+  if (format !== 'text' && format !== 'json') throw new ConfigError(`log-format can't be ${JSON.stringify(format)}: want text or json`);
+  const path = flags['log-file'] || (file?.['log-file'] ?? '');
+  if (path === '') return new Log(descriptorSink(2, stderrIsTerminal), undefined, format);
   try {
-    return new Log(descriptorSink(openSync(path, 'w'), false));
+    return new Log(descriptorSink(openSync(path, 'w'), false), undefined, format);
   } catch (error) {
-    throw new ConfigError(`unable to open log file ${path} (flag -log-file: ${fileErrorText(error)})`);
+    const origin = flags['log-file'] === '' ? 'log-file in the configuration file' : 'flag -log-file';
+    throw new ConfigError(`unable to open log file ${path} (${origin}: ${fileErrorText(error)})`);
   }
 }
 
@@ -77,44 +92,58 @@ function describe(log: Log, { argv, name, program }: Environment): void {
   log.debug([program, ...argv].join(' '));
 }
 
-/** Why the program ends. */
-interface Ending {
-  readonly reason: string;
-  readonly failed: boolean;
-  readonly signal?: NodeJS.Signals;
-}
-
-async function run({ name, program }: Environment, addresses: AddressPlan, values: GvproxyValues, log: Log): Promise<number> {
+async function run({ name, program }: Environment, flags: GvproxyValues, config: GvproxyConfig, log: Log): Promise<number> {
   log.info(banner(name));
+  let end!: (ending: Ending) => void;
+  const ending = new Promise<Ending>((resolve) => (end = resolve));
+  catchSignals(end);
   let pidFile: PidFile | undefined;
-  let network: VirtualNetwork | undefined;
-  let counts: NodeJS.Timeout | undefined;
-  const ending = new Promise<Ending>((resolve) => catchSignals(resolve));
-  let end: Ending;
   try {
-    if (values['pid-file'] !== '') pidFile = new PidFile(values['pid-file']);
+    if (config.pidFile !== '') pidFile = new PidFile(config.pidFile);
   } catch (error) {
-    log.error(`failed to create pidfile: ${fileErrorText(error)} (flag -pid-file)`);
+    log.error(`failed to create pidfile: ${fileErrorText(error)} (${flags['pid-file'] === '' ? 'pid-file' : 'flag -pid-file'})`);
     return 1;
   }
+  const parts = new Parts();
+  const notifications = new NotificationSender(config.notification, log);
+  const fail = (error: unknown): void => end({ reason: (error as Error).message, failed: true });
+  let network: VirtualNetwork | undefined;
   try {
-    network = await createNetwork(addresses, values, log);
+    network = await createNetwork(config, flags);
+    network.on('station', (mac) => notifications.send('connection_established', mac));
+    network.on('stationGone', (mac) => notifications.send('connection_closed', mac));
     log.info('waiting for clients...');
-    // The original waits without a word.
-    if (values['listen-qemu'] === '') log.record('warning', `no VM can attach without -listen-qemu (${program} -help lists the flags)`);
-    const gone = values['listen-qemu'] === '' ? ending : listen(network, values['listen-qemu'], log);
-    if (log.level === 'debug') counts = countBytes(network, log);
-    end = await Promise.race([ending, gone]);
+    const atEnd = (close: () => void | Promise<void>): void => parts.add(close);
+    start({ network, config, log, notifications, program, end, atEnd }).catch(fail);
   } catch (error) {
-    end = { reason: (error as Error).message, failed: true };
+    fail(error);
   }
-  log.error(`${name} exiting: ${end.reason}`);
-  clearInterval(counts);
+  const { reason, failed, signal } = await ending;
+  log.error(`${name} exiting: ${reason}`);
+  await parts.close();
   await network?.close();
-  if (end.failed) pidFile?.giveBack();
+  // The stations that went with the network are told of as well.
+  await notifications.close();
+  if (failed) pidFile?.giveBack();
   else pidFile?.remove();
-  if (end.signal === 'SIGHUP') endAsUncaught(end.signal);
-  return end.failed ? 1 : 0;
+  if (signal === 'SIGHUP') endAsUncaught(signal);
+  return failed ? 1 : 0;
+}
+
+/** What runs beside the network. */
+class Parts {
+  readonly #open: (() => void | Promise<void>)[] = [];
+  #closed = false;
+
+  add(close: () => void | Promise<void>): void {
+    if (this.#closed) void close();
+    else this.#open.push(close);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (let close = this.#open.pop(); close !== undefined; close = this.#open.pop()) await close();
+  }
 }
 
 /** The first signal ends in order, the second at once. */
@@ -133,41 +162,4 @@ function catchSignals(resolve: (ending: Ending) => void): void {
 function endAsUncaught(signal: NodeJS.Signals): void {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
-}
-
-/** Listens for VMs; resolves when the last one has gone, as callers rely on (contract §6.8). */
-async function listen(network: VirtualNetwork, url: string, log: Log): Promise<Ending> {
-  let resolve!: (ending: Ending) => void;
-  const promise = new Promise<Ending>((settle) => (resolve = settle));
-  network.on('connected', (port: Port) => log.debug(`new connection from ${port.name} to ${url}`));
-  network.on('disconnected', (port: Port, reason: string) => {
-    const text = `cannot receive packets from ${port.name}, disconnecting: ${reason}`;
-    log.error(text);
-    if (network.portCount === 0) resolve({ reason: text, failed: false });
-  });
-  try {
-    const { address } = await network.listenQemu(url);
-    log.info(`listening for QEMU on ${address}`);
-  } catch (error) {
-    throw new Error(`qemu listen error: ${listenErrorText(error)}`, { cause: error });
-  }
-  return promise;
-}
-
-function countBytes(network: VirtualNetwork, log: Log): NodeJS.Timeout {
-  return setInterval(() => {
-    log.debug(`${humanBytes(network.bytesSent)} sent to the VM, ${humanBytes(network.bytesReceived)} received from the VM`);
-  }, COUNT_INTERVAL);
-}
-
-/** Decimal units, as the original counts. */
-function humanBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${unit === 0 || value >= 10 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }

@@ -1,8 +1,15 @@
 /** Endpoint URLs as gvproxy checks them before it starts: Go's `url.Parse`, its messages, and no more (contract §2.3, §5). */
 import { goQuote } from './go-quote.ts';
 
-/** Throws an Error with Go's message. Returns the path of a `unix:` URL, undefined for any other. */
-export function checkListenAddress(text: string): string | undefined {
+export interface ListenAddress {
+  /** Lower case; empty when there is none. */
+  readonly scheme: string;
+  /** Decoded; empty when there is none, or nothing but a word behind the scheme. */
+  readonly path: string;
+}
+
+/** Throws an Error with Go's message. */
+export function parseListenAddress(text: string): ListenAddress {
   const refuse = (reason: string): never => {
     throw new Error(`parse ${goQuote(text)}: ${reason}`);
   };
@@ -18,5 +25,5 @@ export function checkListenAddress(text: string): string | undefined {
   if (!/^(:\d*)?$/.test(behind)) refuse(`invalid port ${goQuote(behind)} after host`);
   const escape = /%(?![0-9a-fA-F]{2}).{0,2}/s.exec(rest);
   if (escape !== null) refuse(`invalid URL escape ${goQuote(escape[0])}`);
-  return scheme.toLowerCase() === 'unix' && path.startsWith('/') ? decodeURIComponent(path) : undefined;
+  return { scheme: scheme.toLowerCase(), path: path.startsWith('/') ? decodeURIComponent(path) : '' };
 }

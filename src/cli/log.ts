@@ -1,11 +1,11 @@
-/** Log records as gvproxy's callers know them (contract §4.4): logrus text, coloured on a terminal. */
+/** Log records as gvproxy's callers know them (contract §4.4): logrus text, coloured on a terminal; or JSON, as pino writes it. */
 import { writeSync } from 'node:fs';
+import { LOG_LEVELS, type LogLevel } from '../config/log-level.ts';
 import { goQuote } from './go-quote.ts';
 
-export const LEVELS = ['panic', 'fatal', 'error', 'warning', 'info', 'debug', 'trace'] as const;
-export type Level = (typeof LEVELS)[number];
-
-const COLOURS: Record<Level, number> = { panic: 31, fatal: 31, error: 31, warning: 33, info: 36, debug: 37, trace: 37 };
+const COLOURS: Record<LogLevel, number> = { panic: 31, fatal: 31, error: 31, warning: 33, info: 36, debug: 37, trace: 37 };
+/** pino's levels. */
+const NUMBERS: Record<LogLevel, number> = { panic: 60, fatal: 60, error: 50, warning: 40, info: 30, debug: 20, trace: 10 };
 
 export interface LogSink {
   /** One record, newline included. */
@@ -28,19 +28,25 @@ export function descriptorSink(fd: number, isTerminal: boolean): LogSink {
 }
 
 export class Log {
-  level: Level = 'info';
+  level: LogLevel = 'info';
   readonly #sink: LogSink;
+  readonly #json: boolean;
   readonly #now: () => Date;
   readonly #started: number;
 
-  constructor(sink: LogSink, now: () => Date = () => new Date()) {
+  constructor(sink: LogSink, now: () => Date = () => new Date(), format: string = 'text') {
     this.#sink = sink;
     this.#now = now;
+    this.#json = format === 'json';
     this.#started = now().getTime();
   }
 
   error(message: string): void {
     this.record('error', message);
+  }
+
+  warning(message: string): void {
+    this.record('warning', message);
   }
 
   info(message: string): void {
@@ -51,20 +57,21 @@ export class Log {
     this.record('debug', message);
   }
 
-  record(level: Level, message: string): void {
-    if (LEVELS.indexOf(level) > LEVELS.indexOf(this.level)) return;
+  record(level: LogLevel, message: string): void {
+    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(this.level)) return;
     const now = this.#now();
-    this.#sink.write(this.#sink.isTerminal ? this.#coloured(level, message, now) : plain(level, message, now));
+    if (this.#json) this.#sink.write(`${JSON.stringify({ level: NUMBERS[level], time: now.getTime(), msg: message })}\n`);
+    else this.#sink.write(this.#sink.isTerminal ? this.#coloured(level, message, now) : plain(level, message, now));
   }
 
-  #coloured(level: Level, message: string, now: Date): string {
+  #coloured(level: LogLevel, message: string, now: Date): string {
     const seconds = Math.floor((now.getTime() - this.#started) / 1000);
     const name = level.slice(0, 4).toUpperCase();
     return `\u001b[${COLOURS[level]}m${name}\u001b[0m[${String(seconds).padStart(4, '0')}] ${message.trimEnd().padEnd(44)} \n`;
   }
 }
 
-function plain(level: Level, message: string, now: Date): string {
+function plain(level: LogLevel, message: string, now: Date): string {
   return `time="${localTime(now)}" level=${level} msg=${quoteIfNeeded(message)}\n`;
 }
 

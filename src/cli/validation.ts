@@ -1,33 +1,77 @@
-/** What a command line must satisfy before anything starts, with gvproxy's messages. */
-import { existsSync } from 'node:fs';
+/** What a configuration must satisfy before anything starts, with gvproxy's messages; what to do about it stands behind them. */
+import { existsSync, statSync } from 'node:fs';
 import { isSshPort } from '../config/defaults.ts';
-import { type AddressPlan, ConfigError, planAddresses } from '../config/subnet.ts';
+import type { GvproxyConfig } from '../config/gvproxy-config.ts';
+import { ConfigError } from '../config/subnet.ts';
 import { adviceForExisting } from './existing-path.ts';
-import { type GvproxyValues, LATER_FLAGS } from './gvproxy-flags.ts';
-import { checkListenAddress } from './listen-address.ts';
+import { fileErrorText } from './go-errors.ts';
+import type { GvproxyValues } from './gvproxy-flags.ts';
+import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 
-/** Contract §2.3, in its order. Throws ConfigError. */
-export function validate(values: GvproxyValues, program: string): AddressPlan {
-  for (const name of LATER_FLAGS) {
-    const value = values[name] as string | readonly string[];
-    if (value.length > 0) {
-      throw new ConfigError(`flag -${name} is not supported by this version of guestwire; ${program} -help marks those that are not`);
-    }
-  }
-  const addresses = planAddresses(values.subnet, values.gatewayIP, values.deviceIP, values.hostIP);
-  validateQemu(values['listen-qemu']);
-  const sshPort = values['ssh-port'];
-  if (sshPort !== -1 && !isSshPort(sshPort)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
-  return addresses;
+/** Contract §2.3 from row 6 on, in its order. Throws ConfigError. Returns the configuration with the path to notify. */
+export function validate(flags: GvproxyValues, config: GvproxyConfig): GvproxyConfig {
+  const { qemu, vpnkit, bess, vfkit } = config.interfaces;
+  const notification = flags.notification === '' ? config.notification : notifiedPath(flags.notification);
+  validateQemu(qemu);
+  validateSocket('bess', bess, 'unixpacket');
+  validateSocket('vfkit', vfkit, 'unixgram');
+  exclude('qemu', qemu, 'vpnkit', vpnkit);
+  exclude('bess', bess, 'vpnkit', vpnkit);
+  exclude('qemu', qemu, 'bess', bess);
+  const sshPort = flags['ssh-port'];
+  if (flags.config === '' && sshPort !== -1 && !isSshPort(sshPort)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
+  validateForwards(flags, config);
+  return { ...config, notification };
+}
+
+/** The configuration file has a path, the flag a URL (contract §3.1). */
+function notifiedPath(text: string): string {
+  const { scheme, path } = parsed('notification', text, 'unix:///path');
+  if (scheme !== 'unix') throw new ConfigError('notification listen address must be unix:// address');
+  return path;
 }
 
 function validateQemu(text: string): void {
   if (text === '') return;
-  let path: string | undefined;
+  const { scheme, path } = parsed('qemu', text, 'unix:///path or tcp://host:port');
+  if (scheme === 'unix') refuseExisting(path);
+}
+
+function validateSocket(name: 'bess' | 'vfkit', text: string, wanted: string): void {
+  if (text === '') return;
+  const { scheme, path } = parsed(name, text, `${wanted}:///path`);
+  if (scheme !== wanted) throw new ConfigError(`${name} listen address must be ${wanted}:// address`);
+  refuseExisting(path);
+}
+
+function parsed(name: string, text: string, wanted: string): ListenAddress {
   try {
-    path = checkListenAddress(text);
+    return parseListenAddress(text);
   } catch (error) {
-    throw new ConfigError(`invalid value for qemu listen address: ${(error as Error).message} (want unix:///path or tcp://host:port)`);
+    throw new ConfigError(`invalid value for ${name} listen address: ${(error as Error).message} (want ${wanted})`);
   }
-  if (path !== undefined && existsSync(path)) throw new ConfigError(`"${path}" already exists (${adviceForExisting(path)})`);
+}
+
+function refuseExisting(path: string): void {
+  if (path !== '' && existsSync(path)) throw new ConfigError(`"${path}" already exists (${adviceForExisting(path)})`);
+}
+
+function exclude(one: string, first: string, other: string, second: string): void {
+  if (first !== '' && second !== '') throw new ConfigError(`cannot use ${one} and ${other} protocol at the same time`);
+}
+
+function validateForwards(flags: GvproxyValues, { forwards }: GvproxyConfig): void {
+  const lists = [flags['forward-sock'], flags['forward-dest'], flags['forward-user'], flags['forward-identity']];
+  if (new Set(lists.map((list) => list.length)).size > 1) {
+    throw new ConfigError(
+      '--forward-sock, --forward-dest, --forward-user, and --forward-identity must all be specified together, the same number of times, or not at all',
+    );
+  }
+  for (const { identity } of forwards) {
+    try {
+      statSync(identity);
+    } catch (error) {
+      throw new ConfigError(`identity file "${identity}" can't be loaded: ${fileErrorText(error)}`);
+    }
+  }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LEVELS, localTime, Log } from '../../src/cli/log.ts';
+import { localTime, Log } from '../../src/cli/log.ts';
+import { LOG_LEVELS } from '../../src/config/log-level.ts';
 
 const NOON = new Date('2026-07-21T12:00:00.999Z');
 
@@ -44,10 +45,10 @@ test('a message of harmless characters is not quoted, any other is', () => {
 });
 
 test('levels are named as logrus names them, and those beyond the chosen one are left out', () => {
-  const all = (level: (typeof LEVELS)[number]): string[] => {
+  const all = (level: (typeof LOG_LEVELS)[number]): string[] => {
     const text = written(false, (log) => {
       log.level = level;
-      for (const each of LEVELS) log.record(each, 'x');
+      for (const each of LOG_LEVELS) log.record(each, 'x');
     });
     return [...text.matchAll(/level=(\w+)/g)].map(([, name]) => name!);
   };
@@ -81,4 +82,17 @@ test('times are RFC 3339 to the second, local, with Z for UTC', () => {
   assert.equal(localTime(at(0)), '2026-07-21T12:00:00Z');
   assert.equal(localTime(at(-120)), '2026-07-21T14:00:00+02:00');
   assert.equal(localTime(at(210)), '2026-07-21T08:30:00-03:30');
+});
+
+test('-log-format json: one object per record, with the numbers of pino, on a terminal too', () => {
+  let text = '';
+  const log = new Log({ isTerminal: true, write: (record) => void (text += record) }, () => NOON, 'json');
+  log.level = 'trace';
+  for (const level of LOG_LEVELS) log.record(level, 'two\nlines "x"');
+  const records = text.trimEnd().split('\n');
+  const time = NOON.getTime();
+  assert.deepEqual(
+    records.map((line) => JSON.parse(line) as unknown),
+    [60, 60, 50, 40, 30, 20, 10].map((level) => ({ level, time, msg: 'two\nlines "x"' })),
+  );
 });

@@ -1,0 +1,50 @@
+/** From command line and configuration file to what gvproxy runs with (contract §2.3, §3). */
+import { readFileSync } from 'node:fs';
+import { type GvproxyConfig, resolveGvproxyConfig, type Surroundings } from '../config/gvproxy-config.ts';
+import { parseLogLevel } from '../config/log-level.ts';
+import { ConfigError } from '../config/subnet.ts';
+import { parseSearchDomains } from '../service/dns/host-files.ts';
+import { fileErrorText } from './go-errors.ts';
+import type { GvproxyValues } from './gvproxy-flags.ts';
+import type { Log } from './log.ts';
+import { validate } from './validation.ts';
+
+/** What `-config` names, and what is to be said of it once there is a log. */
+export interface LoadedFile extends Pick<Surroundings, 'file' | 'compile'> {
+  readonly warnings: readonly string[];
+}
+
+/** Without `-config` there is no file, and its parsers aren't loaded: they take as long as everything else. Throws ConfigError. */
+export async function loadFile(flags: GvproxyValues, argv: readonly string[]): Promise<LoadedFile> {
+  const { config: path } = flags;
+  if (path === '') return { file: undefined, warnings: [] };
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`failed to read config file: ${fileErrorText(error)} (flag -config)`);
+  }
+  const [{ readConfigFile }, { compileRe2 }] = await Promise.all([import('../config/file-reader.ts'), import('../config/re2.ts')]);
+  const { file, warnings } = readConfigFile(text, path);
+  const level = file['log-level'] ?? '';
+  const unknown = level === '' || parseLogLevel(level) !== undefined ? [] : [`unknown log level ${JSON.stringify(level)}: info is used`];
+  const ignored = argv.some((word) => word === '-ssh-port' || word === '--ssh-port')
+    ? ['flag -ssh-port is not available with a configuration file: stack.forwards has the forwards']
+    : [];
+  return { file, compile: compileRe2, warnings: [...warnings, ...unknown, ...ignored] };
+}
+
+/** Contract §2.3 from row 3 on. Throws ConfigError. */
+export function configure(flags: GvproxyValues, loaded: LoadedFile, log: Log): GvproxyConfig {
+  const searchDomains = loaded.file === undefined ? hostSearchDomains(log) : [];
+  return validate(flags, resolveGvproxyConfig(flags, { ...loaded, searchDomains }));
+}
+
+function hostSearchDomains(log: Log): readonly string[] {
+  try {
+    return parseSearchDomains(readFileSync('/etc/resolv.conf', 'utf8'));
+  } catch (error) {
+    log.error(`cannot read search domains: ${(error as Error).message}`);
+    return [];
+  }
+}

@@ -1,0 +1,104 @@
+/** What gvproxy opens once the network is there, in the original's order (contract §4.1, steps 7 to 13). */
+import { type GvproxyConfig, INTERFACES } from '../config/gvproxy-config.ts';
+import type { LinkKind, VirtualNetwork } from '../network.ts';
+import { listenErrorText } from './go-errors.ts';
+import { notInThisVersion } from './gvproxy-flags.ts';
+import type { Log } from './log.ts';
+import type { NotificationSender } from './notification-sender.ts';
+
+/** Milliseconds between the byte counts that `-debug` logs. */
+const COUNT_INTERVAL = 5000;
+
+/** Why the program ends. */
+export interface Ending {
+  readonly reason: string;
+  readonly failed: boolean;
+  readonly signal?: NodeJS.Signals;
+}
+
+export interface Run {
+  readonly network: VirtualNetwork;
+  readonly config: GvproxyConfig;
+  readonly log: Log;
+  readonly notifications: NotificationSender;
+  /** As the usage names it. */
+  readonly program: string;
+  /** Ends the program; the first reason counts. */
+  readonly end: (ending: Ending) => void;
+  /** What is to be done before the network closes, last in first out. Called at once when the end has come. */
+  readonly atEnd: (close: () => void | Promise<void>) => void;
+}
+
+/** Resolves when everything listens. Rejects with what the log is to say. */
+export async function start(run: Run): Promise<void> {
+  const { config, notifications } = run;
+  for (const url of config.listen) await serveApi(run, url, 'listen');
+  notifications.send('ready');
+  if (config.services !== '') await serveApi(run, config.services, 'services');
+  countBytes(run);
+  await startLinks(run);
+  if (config.forwards.length > 0) throw new Error(notInThisVersion('forward-sock', run.program));
+}
+
+/** The HTTP API (contract §13.1), with `/connect` on `-listen` only. */
+async function serveApi({ log, program }: Run, url: string, flag: 'listen' | 'services'): Promise<void> {
+  log.info(flag === 'listen' ? `listening ${url}` : `enabling services API. Listening ${url}`);
+  throw new Error(`cannot listen: ${notInThisVersion(flag, program)}`);
+}
+
+async function startLinks(run: Run): Promise<void> {
+  const { config, log, notifications, program } = run;
+  logLinks(run);
+  const wanted = INTERFACES.filter((kind) => config.interfaces[kind] !== '');
+  // The original waits without a word.
+  if (wanted.length === 0 && config.listen.length === 0)
+    log.warning(`no VM can attach without -listen-qemu (${program} -help lists the flags)`);
+  for (const kind of wanted) {
+    try {
+      if (kind !== 'qemu') throw new Error(notInThisVersion(`listen-${kind}`, program));
+      await listenQemu(run);
+    } catch (error) {
+      notifications.send('hypervisor_error');
+      throw new Error(`${kind} listen error: ${listenErrorText(error)}`, { cause: error });
+    }
+  }
+}
+
+/** The program ends with the last VM that came through QEMU's socket, as callers rely on (contract §6.8). */
+function logLinks({ network, config, log, end }: Run): void {
+  let attached = 0;
+  network.on('connected', (port, link: LinkKind) => {
+    if (link === 'qemu') attached++;
+    log.debug(`new connection from ${port.name}${link === 'qemu' ? ` to ${config.interfaces.qemu}` : ''}`);
+  });
+  network.on('disconnected', (port, reason, link: LinkKind) => {
+    const text = `cannot receive packets from ${port.name}, disconnecting: ${reason}`;
+    log.error(text);
+    if (link === 'qemu' && --attached === 0) end({ reason: text, failed: false });
+  });
+}
+
+async function listenQemu({ network, config, log }: Run): Promise<void> {
+  const { address } = await network.listenQemu(config.interfaces.qemu);
+  log.info(`listening for QEMU on ${address}`);
+}
+
+function countBytes({ network, log, atEnd }: Run): void {
+  if (log.level !== 'debug') return;
+  const timer = setInterval(() => {
+    log.debug(`${humanBytes(network.bytesSent)} sent to the VM, ${humanBytes(network.bytesReceived)} received from the VM`);
+  }, COUNT_INTERVAL);
+  atEnd(() => clearInterval(timer));
+}
+
+/** Decimal units, as the original counts. */
+function humanBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 10 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
