@@ -299,3 +299,26 @@ test('§3.1: log-level is known in any case, and warn is warning', () => {
   const cases = { PANIC: 'panic', Fatal: 'fatal', warn: 'warning', Warning: 'warning', TRACE: 'trace', nonsense: 'info', '': 'info' };
   for (const [written, level] of Object.entries(cases)) assert.equal(resolved('', `log-level: "${written}"`).logLevel, level, written);
 });
+
+test('§17: the command lines of known callers', () => {
+  const forward = (name: string, user: string): string =>
+    `-forward-sock /run/${name}.sock -forward-dest /run/${name}/podman.sock -forward-user ${user} -forward-identity /keys/machine`;
+  const files = '-pid-file /run/gvproxy.pid -log-file /run/gvproxy.log';
+  const machine = (link: string): Tree => {
+    const out = effective(`-debug -mtu 1500 -ssh-port 40123 ${link} ${forward('user', 'core')} ${forward('root', 'root')} ${files}`);
+    const { forwards, stack, ...rest } = out as { forwards: Tree[]; stack: Tree };
+    assert.deepEqual(forwards, [
+      { socket: '/run/user.sock', dest: '/run/user/podman.sock', user: 'core', identity: '/keys/machine' },
+      { socket: '/run/root.sock', dest: '/run/root/podman.sock', user: 'root', identity: '/keys/machine' },
+    ]);
+    assert.deepEqual(stack, { ...STACK, debug: true, forwards: { '127.0.0.1:40123': '192.168.127.2:22' } });
+    return rest;
+  };
+  const common = { 'log-level': 'debug', 'log-file': '/run/gvproxy.log', 'pid-file': '/run/gvproxy.pid' };
+  assert.deepEqual(machine('-listen-qemu unix:///run/qemu.sock'), { ...common, interfaces: { qemu: 'unix:///run/qemu.sock' } });
+  assert.deepEqual(machine('-listen-vfkit unixgram:///run/vfkit.sock'), { ...common, interfaces: { vfkit: 'unixgram:///run/vfkit.sock' } });
+  const guid = 'vsock://00000400-FACB-11E6-BD58-64006A7986D3';
+  assert.deepEqual(machine(`-listen ${guid}`), { ...common, listen: [guid] });
+  // Windows' WSL: the program is started for its standard input and output.
+  assert.deepEqual(effective('-listen-stdio=accept'), { 'log-level': 'info', interfaces: { stdio: 'accept' }, stack: STACK });
+});
