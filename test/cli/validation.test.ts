@@ -129,7 +129,10 @@ test("§2.3 rows 12 and 13: SSH forwards come in fours, and their keys exist, th
   refused(four, missing);
   refused([], missing, { forwards: [{ socket: 'a', dest: 'b', user: 'c', identity: key }] });
   writeFileSync(key, '');
-  assert.deepEqual(checked([...four, ...four]).forwards, Array(2).fill({ socket: 'a', dest: 'b', user: 'c', identity: key }));
+  assert.deepEqual(
+    checked([...four, ...four]).forwards,
+    Array.from({ length: 2 }, () => ({ socket: 'a', dest: 'b', user: 'c', identity: key })),
+  );
   const text =
     '--forward-sock, --forward-dest, --forward-user, and --forward-identity must all be specified together, the same number of times, or not at all';
   for (const flag of ['sock', 'dest', 'user', 'identity']) {
