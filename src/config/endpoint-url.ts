@@ -2,12 +2,18 @@
 import { ConfigError } from './subnet.ts';
 
 const WANTED = 'want unix:///path/to/socket or tcp://host:port';
+/** What gvproxy listens on besides. */
+const LATER = ['vsock', 'unixpacket'];
 
 /** `unix://…` or `tcp://…`. Throws ConfigError. */
 export function checkListenUrl(text: string): void {
   const scheme = typeof text === 'string' ? /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase() : undefined;
   if (scheme === 'unix' || scheme === 'tcp') return;
-  const hint = typeof text === 'string' && /^[./]/.test(text) ? ' (a path of a unix socket follows unix://)' : '';
-  const reason = scheme === undefined ? `not a URL${hint}` : 'unexpected scheme';
-  throw new ConfigError(`cannot listen on ${JSON.stringify(text)}: ${reason}; ${WANTED}`);
+  throw new ConfigError(`cannot listen on ${JSON.stringify(text)}: ${fault(text, scheme)}; ${WANTED}`);
+}
+
+function fault(text: string, scheme: string | undefined): string {
+  if (scheme === undefined)
+    return `not a URL${typeof text === 'string' && /^[./]/.test(text) ? ' (a path of a unix socket follows unix://)' : ''}`;
+  return LATER.includes(scheme) ? `${scheme} is not supported by this version of guestwire` : 'unexpected scheme';
 }

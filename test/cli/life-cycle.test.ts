@@ -241,6 +241,20 @@ test('§4.1: what is not built yet is refused where it would start, with 1', asy
   assert.equal(existsSync(join(folder, 'vm.sock')), false);
 });
 
+test('§5.1: a QEMU socket of another kind is refused where it would be opened: vsock and unixpacket by name', async () => {
+  const cases: [string, string][] = [
+    ['vsock://:1024', 'vsock is not supported by this version of guestwire'],
+    ['unixpacket:///nonexistent/x', 'unixpacket is not supported by this version of guestwire'],
+    ['unixgram:///nonexistent/x', 'unexpected scheme'],
+    ['/nonexistent/x', 'not a URL (a path of a unix socket follows unix://)'],
+  ];
+  for (const [url, why] of cases) {
+    const { status, log } = await ended('-ssh-port', '-1', '-listen-qemu', url);
+    const wanted = 'want unix:///path/to/socket or tcp://host:port';
+    assert.deepEqual([status, log.at(-1)], [1, `error: gvproxy exiting: qemu listen error: cannot listen on "${url}": ${why}; ${wanted}`]);
+  }
+});
+
 test('guestwire config prints the file that flags amount to, and refuses as a start would', async () => {
   const guestwire = (...argv: string[]) => execute(join(ROOT, 'bin/guestwire'), ['config', ...argv]);
   const { config } = written('colour: blue\nstack: { subnet: 10.0.0.0/24 }\n');
