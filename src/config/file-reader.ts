@@ -77,7 +77,8 @@ class Reader {
     }
     if (isSeq(node) && schema instanceof z.ZodArray)
       return node.items.map((item, index) => this.#value(item, schema.element as z.ZodType, [...path, index]) ?? empty(schema.element));
-    return isScalar(node) ? scalar(node, schema) : node.toJS(this.#document);
+    // A map or a list that isn't wanted: the schema says so whatever is in it.
+    return isScalar(node) ? scalar(node, schema) : isMap(node) ? {} : [];
   }
 
   #object(node: YAMLMap, schema: z.ZodObject, path: Path): Record<string, unknown> {

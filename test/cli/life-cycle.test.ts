@@ -89,12 +89,12 @@ test('§4: a start from a file: log file, pid file, warnings, QEMU; SIGTERM remo
   for (const file of ['pid', 'vm.sock']) assert.equal(existsSync(join(folder, file)), false, file);
 });
 
-test('§2.3: -ssh-port=PORT is not warned of, only the word alone', async () => {
-  const { config } = written('interfaces: { qemu: tcp://127.0.0.1:99999 }');
+test('§2.3, §3.1: -ssh-port=PORT is not warned of, only the word alone; an unknown log-level is', async () => {
+  const { config } = written('log-level: loud\ninterfaces: { qemu: tcp://127.0.0.1:99999 }');
   const { log } = await ended('-config', config, '-ssh-port=5');
   assert.deepEqual(
     log.filter((record) => record.startsWith('warning')),
-    [],
+    ['warning: unknown log level "loud": info is used'],
   );
 });
 

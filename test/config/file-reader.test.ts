@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
+import { resolveGvproxyConfig } from '../../src/config/gvproxy-config.ts';
+import { compileRe2 } from '../../src/config/re2.ts';
+import { parseFlags } from '../../src/cli/go-flags.ts';
+import { GVPROXY_FLAGS } from '../../src/cli/gvproxy-flags.ts';
 import { readConfigFile } from '../../src/config/file-reader.ts';
 import { ConfigError } from '../../src/config/subnet.ts';
 
@@ -154,4 +159,64 @@ test('§3: unknown keys are left out with a warning that says where, and what ma
 test('of several documents the first is read, as Go does, and the others are warned of', () => {
   const { file, warnings } = read('services: a\n---\nservices: b\n');
   assert.deepEqual([file, warnings], [{ services: 'a' }, ['gv.yaml:2:1: only the first document of the file is read']]);
+});
+
+/** Keys there are, with values of every kind. */
+const KEYS = ['stack', 'listen', 'interfaces', 'forwards', 'dns', 'records', 'regexp', 'mtu', 'nat', 'subnet', 'log-format', '<<', 'x'];
+const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
+  tree: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    fc.constantFrom(null, true, 1500, 1.5, '', 'text', '*a', '[a', '(a+)+$', '10.0.0.0/24', -1),
+    fc.array(tie('tree'), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom(...KEYS), tie('tree'), { maxKeys: 4 }),
+  ),
+}));
+const WORDS = [
+  'stack',
+  'mtu',
+  ':',
+  ': ',
+  '- ',
+  '{',
+  '}',
+  '[',
+  ']',
+  '\n',
+  '  ',
+  '&a ',
+  '*a',
+  '<<',
+  '? ',
+  '| ',
+  "'",
+  '"',
+  '#',
+  '!!int ',
+  '---\n',
+  '\t',
+  ',',
+];
+const noise = fc.array(fc.oneof(fc.constantFrom(...WORDS), fc.string({ maxLength: 3 })), { maxLength: 20 }).map((words) => words.join(''));
+
+test('whatever the file has in it, it is read or refused with its place', () => {
+  const flags = parseFlags(GVPROXY_FLAGS, []).values;
+  const read = (text: string): void => {
+    try {
+      const { file } = readConfigFile(text, 'gv.yaml');
+      resolveGvproxyConfig(flags, { file, compile: compileRe2, searchDomains: [] });
+    } catch (error) {
+      assert.ok(error instanceof ConfigError, `${JSON.stringify(text)}: ${(error as Error).stack}`);
+      assert.match(error.message, /^failed to (parse configuration: gv\.yaml:\d+:\d+: |parse subnet|validate)/);
+    }
+  };
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        tree.map((value) => JSON.stringify(value)),
+        noise,
+      ),
+      read,
+    ),
+    { numRuns: 2000 },
+  );
 });
