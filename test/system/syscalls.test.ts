@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Arena } from '../../src/runtime/arena.ts';
 import * as k from '../../src/system/constants.ts';
-import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINPROGRESS } from '../../src/system/errno.ts';
+import { EADDRINUSE, EAGAIN, EBADF, ECONNREFUSED, EINPROGRESS } from '../../src/system/errno.ts';
 import { EPOLL_EVENT } from '../../src/system/layout.ts';
 import { readSockaddr, writeSockaddr, writeUnixSockaddr } from '../../src/system/memory.ts';
 import * as sys from '../../src/system/syscalls.ts';
@@ -162,4 +162,20 @@ test('epoll hands back both data words of the event that was registered', () => 
   assert.equal(sys.epollCtl(epoll, k.EPOLL_CTL_DEL, b, base + at), 0);
   assert.equal(sys.epollWait(epoll, base + other, 8, 0), 1);
   assert.equal(view.getUint32(other + EPOLL_EVENT.events, true), k.EPOLLOUT);
+});
+
+test('a duplicate goes on when the first descriptor is closed, and is not handed to programs', () => {
+  const [a, b] = pair();
+  const twin = opened(sys.duplicate(a));
+  assert.notEqual(twin, a);
+  sys.close(open.splice(open.indexOf(a), 1)[0]!);
+  arena.bytes.set([7, 8, 9], at);
+  assert.equal(sys.write(twin, base + at, 3), 3);
+  assert.equal(sys.read(b, base + other, 100), 3);
+  const [, flags] = /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${twin}`, 'utf8'))!;
+  assert.equal(Number.parseInt(flags!, 8) & k.SOCK_CLOEXEC, k.SOCK_CLOEXEC);
+});
+
+test('a descriptor that is not open has no duplicate', () => {
+  assert.equal(sys.duplicate(1_000_000), -EBADF);
 });
