@@ -8,16 +8,18 @@ interface FailedCall extends Error {
   readonly port?: number;
   readonly path?: string;
   readonly hostname?: string;
+  /** `udp`; TCP without it. */
+  readonly transport?: string;
 }
 
 /** `listen tcp 127.0.0.1:2222: bind: address already in use`; the error's own message when no listener failed. */
 export function listenErrorText(error: unknown): string {
-  const { message, code, syscall, address, port, hostname } = error as FailedCall;
+  const { message, code, syscall, address, port, hostname, transport = 'tcp' } = error as FailedCall;
   if (syscall === 'getaddrinfo' && code === 'ENOTFOUND') return `listen tcp: lookup ${hostname}: no such host`;
   if (syscall === undefined || address === undefined) return message;
   const before = `${syscall} ${code} ${address}${port === undefined ? '' : `:${port}`}: `;
   const reason = message.startsWith(before) ? message.slice(before.length) : message;
-  return `listen ${port === undefined ? `unix ${address}` : `tcp ${hostPort(address, port)}`}: ${syscall}: ${reason}`;
+  return `listen ${port === undefined ? `unix ${address}` : `${transport} ${hostPort(address, port)}`}: ${syscall}: ${reason}`;
 }
 
 /** `open /run/x: no such file or directory`; the error's own message when no file is to blame. */

@@ -111,14 +111,51 @@ export interface PingEndpoint {
 
 /** A listening host socket, for forwards. */
 export interface StreamListener {
-  /** The port that was bound, for a request of port 0. */
+  /** The port that was bound, for a request of port 0; 0 for a unix socket. */
   readonly port: number;
   close(): void;
 }
 
-/** A host socket that receives from any peer, for UDP forwards. */
+/** A unix socket's peer has no address: it is the unspecified one, with port 0. */
 export interface StreamAccepted {
   (endpoint: StreamEndpoint, peer: IpAddress, peerPort: number): void;
+}
+
+/** Who sent the datagrams of one `receive`, by slot: four words of an address and a port each. Reused. */
+export class DatagramSenders {
+  static readonly LIMIT = 64;
+  readonly address: Int32Array = new Int32Array(DatagramSenders.LIMIT * 4);
+  readonly port: Int32Array = new Int32Array(DatagramSenders.LIMIT);
+  /** Interface of a link-local address of IPv6. */
+  readonly scope: Int32Array = new Int32Array(DatagramSenders.LIMIT);
+  /** The host's address that each was sent to; 0 where the socket has only one. */
+  readonly local: Int32Array = new Int32Array(DatagramSenders.LIMIT * 4);
+}
+
+/** Where datagrams of a listener go: a client's address and port, and the host's address that it talks to (zero: the only one). */
+export interface DatagramPeer {
+  readonly remote0: number;
+  readonly remote1: number;
+  readonly remote2: number;
+  readonly remote3: number;
+  readonly remotePort: number;
+  readonly scope: number;
+  readonly local0: number;
+  readonly local1: number;
+  readonly local2: number;
+  readonly local3: number;
+}
+
+/** A host socket that receives from any peer, for UDP forwards. READABLE is an edge, as with the others. */
+export interface DatagramListener {
+  handler: EndpointHandler;
+  /** The port that was bound, for a request of port 0. */
+  readonly port: number;
+  /** As DatagramEndpoint.receive, at most DatagramSenders.LIMIT; tells who sent each. */
+  receive(at: number, size: number, stride: number, count: number, lengths: Int32Array, senders: DatagramSenders): number;
+  /** One datagram per span. Returns how many were taken, or a negative errno for the first. */
+  send(spans: Spans, peer: DatagramPeer): number;
+  close(): void;
 }
 
 /** The host's network, as far as flows and forwards need it. Openers return a negative errno instead of throwing. */
@@ -129,4 +166,11 @@ export interface HostNetwork {
   openPing(address: IpAddress, handler: EndpointHandler): PingEndpoint | number;
   /** Throws SystemError when the address can't be bound. */
   listenStream(address: IpAddress, port: number, accept: StreamAccepted): StreamListener;
+}
+
+/** What forwards listen with. All throw SystemError when they can't. */
+export interface HostListeners extends Pick<HostNetwork, 'listenStream'> {
+  listenDatagram(address: IpAddress, port: number, handler: EndpointHandler): DatagramListener;
+  /** At a path of the file system; see unix-socket-file.ts for what happens to a file that is there. */
+  listenUnix(path: string, accept: StreamAccepted): StreamListener;
 }

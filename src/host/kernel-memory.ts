@@ -11,8 +11,8 @@ import { Leaving } from './leaving.ts';
 export const MESSAGES = 64;
 /** Bytes for an option value and its length, or a socket address and its length. */
 const VALUE = 256;
-/** Bytes that nobody reads. */
-const SINK = 65_536;
+/** Bytes of the region for what is thrown away. */
+export const SINK = 65_536;
 
 export class KernelMemory {
   readonly arena: Arena;
@@ -24,7 +24,8 @@ export class KernelMemory {
   readonly value: number;
   /** Whether TCP sockets can be peeked at from an offset (SO_PEEK_OFF, Linux 6.9). */
   readonly seeks: boolean;
-  readonly #sink: number;
+  /** Offset of SINK bytes that nobody reads. */
+  readonly sink: number;
   readonly #header: number;
   readonly #iovecs: number;
   readonly #messages: number;
@@ -37,7 +38,7 @@ export class KernelMemory {
   constructor(arena: Arena, seeks: boolean) {
     this.arena = arena;
     this.seeks = seeks;
-    this.#sink = seeks ? -1 : arena.allocate(SINK);
+    this.sink = arena.allocate(SINK);
     this.base = addressOf(arena.memory.buffer);
     this.value = arena.allocate(VALUE);
     this.#header = arena.allocate(MSGHDR.size);
@@ -68,7 +69,7 @@ export class KernelMemory {
     const { words } = this.arena;
     this.#slotsAt = -1;
     for (let i = 0; i < skipped; i++) {
-      writeIovec(words, this.#iovecs + i * IOVEC.size, this.base + this.#sink, Math.min(skip - i * SINK, SINK));
+      writeIovec(words, this.#iovecs + i * IOVEC.size, this.base + this.sink, Math.min(skip - i * SINK, SINK));
     }
     for (let i = 0; i < count; i++) {
       writeIovec(words, this.#iovecs + (skipped + i) * IOVEC.size, this.base + at + i * stride, size);

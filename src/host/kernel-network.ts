@@ -2,9 +2,16 @@
 import {
   AF_INET,
   AF_INET6,
+  IP_PKTINFO,
   IPPROTO_ICMP,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_RECVPKTINFO,
+  IPV6_V6ONLY,
   SO_PEEK_OFF,
+  SO_RCVBUF,
   SO_REUSEADDR,
+  SO_SNDBUF,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -21,7 +28,9 @@ import type { Arena } from '../runtime/arena.ts';
 import type { TurnLoop } from '../runtime/turn-loop.ts';
 import type {
   DatagramEndpoint,
+  DatagramListener,
   EndpointHandler,
+  HostListeners,
   HostNetwork,
   PingEndpoint,
   StreamAccepted,
@@ -29,13 +38,16 @@ import type {
   StreamListener,
 } from './endpoint.ts';
 import type { HostCounters } from './counters.ts';
+import { DatagramMessages } from './datagram-messages.ts';
 import { ErrorQueue } from './error-queue.ts';
 import { KernelDatagram } from './kernel-datagram.ts';
+import { KernelDatagramListener } from './kernel-datagram-listener.ts';
 import { KernelListener } from './kernel-listener.ts';
 import { KernelMemory } from './kernel-memory.ts';
 import { KernelPing } from './kernel-ping.ts';
 import { attachReplyFilter } from './ping-filter.ts';
 import { KernelStream } from './kernel-stream.ts';
+import { listenUnixSocket } from './unix-socket-file.ts';
 
 const FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
 const BACKLOG = 4096;
@@ -44,17 +56,20 @@ const UNPRIVILEGED = 1024;
 /** UDP ports of the host that guests may have by their own choice at once; beyond, the kernel chooses. */
 const KEPT_PORTS = 1024;
 const PING_BUFFER = 65_536;
+/** Bytes that wait in the socket of a UDP forward, in either direction. */
+const DATAGRAM_BUFFER = 1 << 20;
 /** The unspecified address of IPv6: a socket bound to it takes IPv4 as well. */
 const EVERY: IpAddress = new IpAddress(0, 0, 0, 0);
 const NOBODY: EndpointHandler = { onReady: () => {} };
 
-export class KernelNetwork implements HostNetwork {
+export class KernelNetwork implements HostNetwork, HostListeners {
   readonly #loop: TurnLoop;
   readonly #arena: Arena;
   readonly #memory: KernelMemory;
   readonly #errors: ErrorQueue;
   readonly #hasIpv6: boolean;
   #keptPorts = 0;
+  #messages: DatagramMessages | null = null;
   #pingBuffer = -1;
   #pingIdentifier = process.pid & 0xffff;
 
@@ -150,6 +165,7 @@ export class KernelNetwork implements HostNetwork {
     const fd = check(socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | FLAGS, 0), 'socket', context);
     try {
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, this.#memory.int(1), 4);
+      if (address.equals(EVERY)) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, this.#memory.int(0), 4);
       const { base, value } = this.#memory;
       const size = writeSockaddr(this.#arena.bytes, value, address.w0, address.w1, address.w2, address.w3, port);
       check(bindSocket(fd, base + value, size), 'bind', context);
@@ -162,10 +178,47 @@ export class KernelNetwork implements HostNetwork {
     return { port: this.#localPort(fd), close: () => listener.close() };
   }
 
-  #accepted(fd: number, peer: ReturnType<typeof readSockaddr>, accept: StreamAccepted): void {
+  listenUnix(path: string, accept: StreamAccepted): StreamListener {
+    const listening = listenUnixSocket(path, BACKLOG, this.#memory);
+    const listener = new KernelListener(listening.fd, this.#loop, this.#memory, (accepted) =>
+      this.#accepted(accepted, undefined, accept, true),
+    );
+    const close = (): void => {
+      listener.close();
+      listening.remove();
+    };
+    return { port: 0, close };
+  }
+
+  listenDatagram(address: IpAddress, port: number, handler: EndpointHandler): DatagramListener {
+    if (!this.#hasIpv6 && address.equals(EVERY)) return this.listenDatagram(IpAddress.v4(0), port, handler);
+    const context = { address: address.toString(), port, transport: 'udp' };
+    const fd = check(socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | FLAGS, 0), 'socket', context);
+    try {
+      const { base, value } = this.#memory;
+      // Of all clients together; the kernel gives what it allows.
+      setsockopt(fd, SOL_SOCKET, SO_RCVBUF, this.#memory.int(DATAGRAM_BUFFER), 4);
+      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, this.#memory.int(DATAGRAM_BUFFER), 4);
+      if (address.isIpv4 && address.w3 === 0) setsockopt(fd, IPPROTO_IP, IP_PKTINFO, this.#memory.int(1), 4);
+      if (address.equals(EVERY)) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, this.#memory.int(0), 4);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, this.#memory.int(1), 4);
+      }
+      const size = writeSockaddr(this.#arena.bytes, value, address.w0, address.w1, address.w2, address.w3, port);
+      check(bindSocket(fd, base + value, size), 'bind', context);
+      const bound = this.#localPort(fd);
+      this.#messages ??= new DatagramMessages(this.#arena, base);
+      return new KernelDatagramListener(fd, bound, this.#loop, this.#messages, handler);
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  }
+
+  #accepted(fd: number, peer: ReturnType<typeof readSockaddr>, accept: StreamAccepted, unix = false): void {
     const words = peer?.words ?? [0, 0, 0, 0];
     try {
-      const endpoint = new KernelStream(fd, false, this.#loop, this.#memory, NOBODY);
+      const endpoint = new KernelStream(fd, false, this.#loop, this.#memory, NOBODY, unix);
       accept(endpoint, new IpAddress(...words), peer?.port ?? 0);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;

@@ -1,4 +1,9 @@
-/** A TCP socket of the host as StreamEndpoint. Its receive queue is the flow's retransmission buffer. */
+/**
+ * A TCP or unix stream socket of the host as StreamEndpoint. Its receive queue is the flow's retransmission buffer.
+ *
+ * Unix sockets can be peeked at from an offset on every kernel, but don't know MSG_TRUNC: what is dropped has to be read. Options of
+ * TCP are refused there, which is of no importance; a reset is an end of stream, or ECONNRESET where bytes were left unread.
+ */
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from '../system/constants.ts';
 import {
   IPPROTO_TCP,
@@ -21,7 +26,7 @@ import { close, getsockopt, recv, recvmsg, send, sendmsg, setsockopt, shutdown }
 import { Timer } from '../runtime/timer-wheel.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import { type EndpointHandler, HANGUP, READABLE, type Spans, type StreamEndpoint, WRITABLE } from './endpoint.ts';
-import type { KernelMemory } from './kernel-memory.ts';
+import { type KernelMemory, SINK } from './kernel-memory.ts';
 
 /**
  * A queue that never held more bytes than this may keep some that are acknowledged: a conversation of small messages is
@@ -56,6 +61,9 @@ export class KernelStream implements StreamEndpoint, Watcher {
   readonly #loop: TurnLoop;
   readonly #memory: KernelMemory;
   readonly #token: number;
+  readonly #unix: boolean;
+  /** Whether this socket can be peeked at from an offset. */
+  readonly #seeks: boolean;
   #connecting: boolean;
   /** An error was reported: worth asking the kernel which. */
   #troubled = false;
@@ -74,8 +82,10 @@ export class KernelStream implements StreamEndpoint, Watcher {
   #urgent = false;
   #retry: Timer | null = null;
 
-  /** Takes over `fd`, nonblocking; `connecting` when its connect is still under way. Edge-triggered, registered once. */
-  constructor(fd: number, connecting: boolean, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler) {
+  /** Takes over `fd`, nonblocking; `connecting` when its connect is still under way; `unix`: no TCP. Edge-triggered, registered once. */
+  constructor(fd: number, connecting: boolean, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler, unix = false) {
+    this.#unix = unix;
+    this.#seeks = unix || memory.seeks;
     this.#fd = fd;
     this.#connecting = connecting;
     this.#loop = loop;
@@ -122,7 +132,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
     // Only the end is still to be read: nothing is gained by moving the kernel's offset instead.
     if (this.#ended && this.#discarded > 0) this.#drop();
     const from = skip + this.#discarded;
-    const result = this.#memory.seeks ? this.#peekFrom(from, at, size, stride, count) : this.#peekBehind(from, at, size, stride, count);
+    const result = this.#seeks ? this.#peekFrom(from, at, size, stride, count) : this.#peekBehind(from, at, size, stride, count);
     if (from + result > SHALLOW) this.#deep = true;
     return result;
   }
@@ -153,7 +163,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   discard(count: number): void {
     this.#discarded += count;
     this.#discards++;
-    if (this.#deep || this.#discards >= DEFERRED_CALLS || !this.#memory.seeks) this.#drop();
+    if (this.#deep || this.#discards >= DEFERRED_CALLS || !this.#seeks) this.#drop();
     if (this.#urgent) this.#passUrgent();
   }
 
@@ -165,7 +175,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   #drop(): void {
     let left = this.#discarded;
     while (left > 0) {
-      const dropped = recv(this.#fd, 0, left, MSG_TRUNC | MSG_DONTWAIT);
+      const dropped = this.#unix ? this.#readAway(left) : recv(this.#fd, 0, left, MSG_TRUNC | MSG_DONTWAIT);
       if (dropped <= 0) break;
       left -= dropped;
     }
@@ -173,6 +183,11 @@ export class KernelStream implements StreamEndpoint, Watcher {
     if (this.#peekOffset >= 0) this.#peekOffset = Math.max(this.#peekOffset - this.#discarded, 0);
     this.#discarded = 0;
     this.#discards = 0;
+  }
+
+  #readAway(count: number): number {
+    const { base, sink } = this.#memory;
+    return recv(this.#fd, base + sink, Math.min(count, SINK), MSG_DONTWAIT);
   }
 
   write(spans: Spans): number {

@@ -16,7 +16,11 @@ export const IPPROTO_TCP = 6;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 
+export const IPV6_RECVPKTINFO = 49;
+export const IPV6_PKTINFO = 50;
+
 export const IP_TTL = 2;
+export const IP_PKTINFO = 8;
 export const IP_MTU_DISCOVER = 10;
 export const IP_RECVERR = 11;
 /** Values of IP_MTU_DISCOVER: fragment what is larger than the known path MTU, or refuse it (EMSGSIZE). */

@@ -4,6 +4,8 @@ export interface SystemErrorContext {
   /** What was bound, connected or opened. */
   readonly address?: string;
   readonly port?: number;
+  /** Of the port: `udp`; TCP when it is left out. */
+  readonly transport?: string;
   /** What the user can do about it. */
   readonly advice?: string;
 }
@@ -17,17 +19,23 @@ export class SystemError extends Error {
   readonly syscall: string;
   readonly address: string | undefined;
   readonly port: number | undefined;
+  readonly transport: string | undefined;
+  /** The errno in words, and what to do about it. */
+  readonly reason: string;
 
   /** `errno` as a positive number. */
   constructor(syscall: string, errno: number, context: SystemErrorContext = {}) {
     const where = context.address === undefined ? '' : ` ${context.address}${context.port === undefined ? '' : `:${context.port}`}`;
     const advice = context.advice === undefined ? '' : ` (${context.advice})`;
-    super(`${syscall} ${errnoName(errno)}${where}: ${errnoText(errno)}${advice}`);
+    const reason = `${errnoText(errno)}${advice}`;
+    super(`${syscall} ${errnoName(errno)}${where}: ${reason}`);
+    this.reason = reason;
     this.errno = errno;
     this.code = errnoName(errno);
     this.syscall = syscall;
     this.address = context.address;
     this.port = context.port;
+    this.transport = context.transport;
   }
 }
 

@@ -18,6 +18,10 @@ export const MMSGHDR = { size: 64, length: 56 } as const;
 /** struct cmsghdr: length, level, type; its data stands behind it. */
 export const CMSGHDR = { size: 16, level: 8, type: 12 } as const;
 
+/** struct in_pktinfo: interface, local address, destination address; struct in6_pktinfo: destination address, interface. */
+export const IN_PKTINFO = { size: 12, local: 4 } as const;
+export const IN6_PKTINFO = { size: 20, local: 0 } as const;
+
 /** struct sock_extended_err, and the address of who reported, a sockaddr behind it (SO_EE_OFFENDER). */
 export const EXTENDED_ERROR = { size: 16, errno: 0, origin: 4, type: 5, code: 6, info: 8, offender: 16 } as const;
 

@@ -1,0 +1,2 @@
+/** What listeners throw. */
+export { SystemError } from '../system/error.ts';
