@@ -93,4 +93,22 @@ export function udpDown(): Traffic {
   return { name: 'UDP host → guest', turn, network };
 }
 
-export const TRAFFIC: readonly (() => Traffic)[] = [tcpUp, tcpDown, roundTrips, udpUp, udpDown];
+/** A client of a forwarded port, and the guest's answers. */
+function udpForward(): Traffic {
+  const network = new SilentNetwork();
+  // So that the guest is known.
+  network.connect();
+  const listener = network.forward();
+  const turn = (): void => {
+    const before = network.received;
+    listener.supply(BATCH);
+    network.round();
+    for (let i = 0; i < BATCH; i++) network.sendDatagram();
+    network.round();
+    if (network.received - before !== BATCH || listener.taken !== BATCH) throw new Error('not everything arrived');
+    listener.taken = 0;
+  };
+  return { name: 'UDP through a forward', turn, network };
+}
+
+export const TRAFFIC: readonly (() => Traffic)[] = [tcpUp, tcpDown, roundTrips, udpUp, udpDown, udpForward];

@@ -1,7 +1,16 @@
 /** A host that takes everything, has as much to say as it is told to, and allocates nothing: what is left is the gateway's own. */
-import type { DatagramEndpoint, EndpointHandler, HostNetwork, Spans, StreamEndpoint } from '../../src/host/endpoint.ts';
+import type {
+  DatagramEndpoint,
+  DatagramListener,
+  DatagramSenders,
+  EndpointHandler,
+  HostNetwork,
+  Spans,
+  StreamEndpoint,
+} from '../../src/host/endpoint.ts';
 import { READABLE } from '../../src/host/endpoint.ts';
 import { EAGAIN } from '../../src/host/errno.ts';
+import type { IpAddress } from '../../src/packet/address.ts';
 
 export class SilentStream implements StreamEndpoint {
   handler: EndpointHandler;
@@ -83,6 +92,53 @@ export class SilentDatagrams implements DatagramEndpoint {
 
   dontFragment(): void {}
   limitHops(): void {}
+  close(): void {}
+}
+
+/** A forwarded port with one client. */
+export class SilentListener implements DatagramListener {
+  handler: EndpointHandler;
+  readonly port = 5000;
+  taken = 0;
+  /** Datagrams of the client, all of one length. */
+  queued = 0;
+  readonly #client: IpAddress;
+  readonly #clientPort: number;
+  readonly #length: number;
+
+  constructor(handler: EndpointHandler, client: IpAddress, clientPort: number, length: number) {
+    this.handler = handler;
+    this.#client = client;
+    this.#clientPort = clientPort;
+    this.#length = length;
+  }
+
+  supply(count: number): void {
+    this.queued += count;
+    this.handler.onReady(READABLE);
+  }
+
+  send(spans: Spans): number {
+    this.taken += spans.count;
+    return spans.count;
+  }
+
+  receive(_at: number, _size: number, _stride: number, count: number, lengths: Int32Array, senders: DatagramSenders): number {
+    const got = Math.min(this.queued, count);
+    if (got === 0) return -EAGAIN;
+    const { w0, w1, w2, w3 } = this.#client;
+    for (let i = 0; i < got; i++) {
+      lengths[i] = this.#length;
+      senders.address[i * 4] = w0;
+      senders.address[i * 4 + 1] = w1;
+      senders.address[i * 4 + 2] = w2;
+      senders.address[i * 4 + 3] = w3;
+      senders.port[i] = this.#clientPort;
+    }
+    this.queued -= got;
+    return got;
+  }
+
   close(): void {}
 }
 

@@ -9,7 +9,7 @@ import { TcpEngine } from '../../src/flow/tcp/engine.ts';
 import { UdpEngine } from '../../src/flow/udp/engine.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
 import { MemoryPort } from '../../src/link/memory-port.ts';
-import { parseIpv4 } from '../../src/packet/address.ts';
+import { IpAddress, parseIpv4 } from '../../src/packet/address.ts';
 import { i32, setU32 } from '../../src/packet/bytes.ts';
 import * as ethernet from '../../src/packet/ethernet.ts';
 import * as ipv4 from '../../src/packet/ipv4.ts';
@@ -22,7 +22,7 @@ import { Arena } from '../../src/runtime/arena.ts';
 import { SeededRandom } from '../../src/runtime/clock.ts';
 import { TimerWheel } from '../../src/runtime/timer-wheel.ts';
 import { Switch } from '../../src/switch/switch.ts';
-import { SilentHost } from './silent-host.ts';
+import { SilentHost, SilentListener } from './silent-host.ts';
 
 const MTU = 1500;
 export const MSS: number = MTU - ipv4.HEADER - tcp.HEADER;
@@ -37,6 +37,9 @@ const GATEWAY_MAC = parseMac('5a:94:ef:e4:0c:dd')!;
 const GUEST_MAC = parseMac('5a:94:ef:e4:0c:ee')!;
 const GUEST = parseIpv4('192.168.127.2')!;
 const REMOTE = parseIpv4('10.0.0.1')!;
+/** Of datagrams. */
+const GUEST_PORT = 5000;
+const REMOTE_PORT = 5001;
 /** Milliseconds of a round; no whole number, as the real clock's are not. */
 const ROUND = 0.037;
 
@@ -112,6 +115,16 @@ export class SilentNetwork {
     if (this.#acknowledged !== this.#sequence) throw new Error('the gateway has not answered the SYN');
     this.acknowledge();
     this.round();
+  }
+
+  /** A port of the host that leads to the port that the guest's datagrams come from, with the host that they go to as its client. */
+  forward(): SilentListener {
+    const client = IpAddress.v4(REMOTE);
+    const { neighbours } = this.gateway;
+    const options = { address: IpAddress.v4(GUEST), port: GUEST_PORT, neighbours, seenAs: (address: IpAddress) => address };
+    let listener: SilentListener | undefined;
+    this.udp.inbound.open(options, (handler) => (listener = new SilentListener(handler, client, REMOTE_PORT, DATAGRAM)));
+    return listener!;
   }
 
   /** As the turn loop does it, a turn of one round. */
@@ -193,7 +206,7 @@ function segmentFrame(payload: number, flags: number): Uint8Array {
 
 function datagramFrame(): Uint8Array {
   const frame = packetFrame(ipv4.PROTOCOL_UDP, udp.HEADER + DATAGRAM);
-  udp.write(frame, TRANSPORT, 5000, 5001, udp.HEADER + DATAGRAM);
+  udp.write(frame, TRANSPORT, GUEST_PORT, REMOTE_PORT, udp.HEADER + DATAGRAM);
   return frame;
 }
 

@@ -358,8 +358,7 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** The host side may fail while the guest's handshake is under way. That it has ended is looked into when its bytes can be sent. */
   #whileOpening(flow: TcpFlow): void {
-    if (flow.hangup && !this.#alive(flow)) return;
-    this.#settleAcks(flow);
+    if (!flow.hangup || this.#alive(flow)) this.#settleAcks(flow);
   }
 
   /** Looks behind a hang-up: an error ends the flow at once, even while nothing can be sent. */
@@ -406,6 +405,11 @@ export class TcpEngine implements Transport, FlowOwner {
   /** A guest's port is gone, and its neighbours with it: nobody will read what its flows bring. */
   detached(): void {
     for (const flow of [...this.#ctx.table]) if (flow.neighbour.port === null) guestGone(this.#ctx, flow);
+  }
+
+  /** Resets both sides of a flow. */
+  abort(flow: TcpFlow): void {
+    abort(this.#ctx, flow);
   }
 
   /** Resets every flow on both sides. */

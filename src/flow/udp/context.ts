@@ -39,6 +39,8 @@ export class UdpCounters {
   datagramsIn = 0;
   datagramsOut = 0;
   opened = 0;
+  /** Conversations that clients of forwarded ports began. */
+  openedFromHost = 0;
   timedOut = 0;
   /** The guest answered with port unreachable. */
   closedByGuest = 0;
@@ -60,6 +62,8 @@ export class UdpCounters {
   /** Would have opened too many conversations at once. */
   dropFlood = 0;
   dropNoRoom = 0;
+  /** From clients of a forwarded port whose guest is not there. */
+  dropNobody = 0;
   hostExhausted = 0;
 }
 
@@ -67,6 +71,7 @@ export interface UdpContext extends UdpFlowOwner {
   readonly arena: Arena;
   readonly gateway: UdpGateway;
   readonly timers: TimerWheel;
+  readonly random: Random;
   readonly host: HostNetwork;
   readonly policy: FlowPolicy;
   readonly counters: UdpCounters;

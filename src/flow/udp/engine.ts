@@ -20,9 +20,10 @@ import { FlowTable } from '../flow-table.ts';
 import type { DatagramService, Listener } from '../listener.ts';
 import { type UdpContext, UdpCounters, type UdpOptions } from './context.ts';
 import { Delivery } from './delivery.ts';
-import { UdpFlow } from './flow.ts';
-import { adopt, sleptThrough } from './lifetime.ts';
-import { makeRoom, openFromGuest, OPENINGS } from './opening.ts';
+import type { UdpFlow } from './flow.ts';
+import { InboundPorts } from './inbound-ports.ts';
+import { sleptThrough } from './lifetime.ts';
+import { openFromGuest, openFromHost, OPENINGS } from './opening.ts';
 import { receiveFrom, SLOT_SIZE, SLOTS } from './receiving.ts';
 import { follow, forbidsFragments, hopsOf, sendChain } from './sending.ts';
 import { UdpServices } from './services.ts';
@@ -36,6 +37,8 @@ export const DEFAULT_UDP_FLOWS = 16_384;
 
 export class UdpEngine implements Transport {
   readonly counters: UdpCounters = new UdpCounters();
+  /** UDP ports of the host that lead to guests. */
+  readonly inbound: InboundPorts;
   readonly #ctx: UdpContext;
   readonly #wake: () => void;
   readonly #touched: UdpFlow[] = [];
@@ -52,6 +55,7 @@ export class UdpEngine implements Transport {
       arena,
       gateway,
       timers: options.timers,
+      random: options.random,
       host: options.host,
       policy: options.policy,
       counters: this.counters,
@@ -70,6 +74,7 @@ export class UdpEngine implements Transport {
       block: (flow) => void this.#blocked.add(flow),
       remove: (flow) => this.#remove(flow),
     };
+    this.inbound = new InboundPorts(this.#ctx, wake);
   }
 
   get services(): UdpServices {
@@ -166,8 +171,9 @@ export class UdpEngine implements Transport {
   /** A phase of the turn: answers go to the guests. True when there is more. */
   pump(): boolean {
     const flows = this.#queue;
+    const more = this.inbound.pump();
     const count = this.#queueCount;
-    if (count === 0) return false;
+    if (count === 0) return more;
     this.#queue = this.#pumping;
     this.#pumping = flows;
     this.#queueCount = 0;
@@ -176,7 +182,7 @@ export class UdpEngine implements Transport {
       flow.queued = false;
       if (!flow.removed && !this.#waits(flow) && receiveFrom(this.#ctx, flow)) this.#ready(flow);
     }
-    return this.#queueCount > 0;
+    return more || this.#queueCount > 0;
   }
 
   /** The port has no room, and the guest has not moved to another. */
@@ -194,6 +200,7 @@ export class UdpEngine implements Transport {
 
   /** A guest's port has room again. */
   drained(port: Port): void {
+    this.inbound.drained(port);
     for (const flow of this.#blocked) {
       if (flow.blockedOn !== port) continue;
       this.#unblock(flow);
@@ -203,6 +210,7 @@ export class UdpEngine implements Transport {
 
   /** A guest's port is gone. */
   detached(): void {
+    this.inbound.detached();
     for (const flow of [...this.#ctx.table]) if (flow.neighbour.port === null) this.#remove(flow);
     for (const flow of this.#blocked) if (!this.#waits(flow)) this.#ready(flow);
   }
@@ -217,20 +225,10 @@ export class UdpEngine implements Transport {
     this.#remove(flow);
   }
 
-  /**
-   * A conversation for a host side that is there already: the guest sees it come from `remote`. Null when one with these
-   * addresses exists.
-   */
+  /** A conversation for a host side that is there already; see opening.ts. */
   openFromHost(neighbour: Neighbour, guestPort: number, remote: IpAddress, remotePort: number, endpoint: DatagramEndpoint): UdpFlow | null {
-    const { w0, w1, w2, w3 } = neighbour;
-    if (this.#ctx.table.find(w0, w1, w2, w3, guestPort, remote.w0, remote.w1, remote.w2, remote.w3, remotePort) !== null) return null;
-    if (neighbour.port === null) return null;
-    makeRoom(this.#ctx, neighbour.port);
-    const flow = new UdpFlow(this.#ctx, neighbour, guestPort, [remote.w0, remote.w1, remote.w2, remote.w3], remotePort);
-    flow.endpoint = endpoint;
-    endpoint.handler = flow;
-    adopt(this.#ctx, flow);
-    this.#ready(flow);
+    const flow = openFromHost(this.#ctx, neighbour, guestPort, remote, remotePort, endpoint);
+    if (flow !== null) this.#ready(flow);
     return flow;
   }
 
@@ -245,6 +243,7 @@ export class UdpEngine implements Transport {
   }
 
   close(): void {
+    this.inbound.close();
     for (const flow of [...this.#ctx.table]) this.#remove(flow);
     this.services.close();
     this.#ctx.arena.free(this.#ctx.receive, SLOTS * SLOT_SIZE);

@@ -55,6 +55,8 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   blockedOn: Port | null = null;
   /** Payload of about the largest datagram to be expected from the host: how many may be taken at once. */
   largest = LARGEST;
+  /** Milliseconds of silence that end the conversation; 0: by what it looks like. */
+  lifetime = 0;
   removed = false;
   readonly #owner: UdpFlowOwner;
 

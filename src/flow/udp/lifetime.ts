@@ -42,6 +42,7 @@ export function sleptThrough(ctx: UdpContext, flow: UdpFlow): boolean {
 }
 
 function timeout(flow: UdpFlow): number {
+  if (flow.lifetime > 0) return flow.lifetime;
   if (flow.remotePort === DNS && flow.received > 0 && flow.received >= flow.sent) return TIMEOUT_ANSWERED_DNS;
   if (flow.sent <= 1 && flow.received <= 1) return TIMEOUT_ONE_SHOT;
   return flow.received >= TALK ? TIMEOUT_TALK : TIMEOUT_ONE_WAY;

@@ -2,6 +2,7 @@
 import { IpAddress, MAPPED } from '../../packet/address.ts';
 import * as icmp from '../../packet/icmpv4.ts';
 import * as udp from '../../packet/udp.ts';
+import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
 import type { DatagramEndpoint } from '../../host/endpoint.ts';
 import { EMFILE, ENFILE } from '../../host/errno.ts';
@@ -83,4 +84,46 @@ function evict(ctx: UdpContext, vm: Port): boolean {
   if (leaving.chainHead >= 0) sendChain(ctx, leaving);
   ctx.remove(leaving);
   return true;
+}
+
+/** Contract §9.3: ports of the gateway that conversations of its own come from. */
+const EPHEMERAL = 16_000;
+/** Most ports looked at for a free one: of 49,536 the engine's flows can take a third. */
+const EPHEMERAL_TRIES = 1024;
+
+/**
+ * A conversation for a host side that is there already: the guest sees it come from `remote`; `remotePort` 0 picks a free one. Null
+ * when one with these addresses exists, or the guest has gone.
+ */
+export function openFromHost(
+  ctx: UdpContext,
+  neighbour: Neighbour,
+  guestPort: number,
+  remote: IpAddress,
+  remotePort: number,
+  endpoint: DatagramEndpoint,
+): UdpFlow | null {
+  if (neighbour.port === null) return null;
+  const port = remotePort || freePort(ctx, neighbour, guestPort, remote);
+  if (port === 0 || isTaken(ctx, neighbour, guestPort, remote, port)) return null;
+  makeRoom(ctx, neighbour.port);
+  const flow = new UdpFlow(ctx, neighbour, guestPort, [remote.w0, remote.w1, remote.w2, remote.w3], port);
+  flow.endpoint = endpoint;
+  endpoint.handler = flow;
+  adopt(ctx, flow);
+  return flow;
+}
+
+function freePort(ctx: UdpContext, neighbour: Neighbour, guestPort: number, remote: IpAddress): number {
+  const span = 65_536 - EPHEMERAL;
+  const start = ctx.random.word() >>> 0;
+  for (let tries = 0; tries < EPHEMERAL_TRIES; tries++) {
+    const port = EPHEMERAL + ((start + tries) % span);
+    if (!isTaken(ctx, neighbour, guestPort, remote, port)) return port;
+  }
+  return 0;
+}
+
+function isTaken(ctx: UdpContext, { w0, w1, w2, w3 }: Neighbour, guestPort: number, remote: IpAddress, port: number): boolean {
+  return ctx.table.find(w0, w1, w2, w3, guestPort, remote.w0, remote.w1, remote.w2, remote.w3, port) !== null;
 }

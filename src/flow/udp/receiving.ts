@@ -8,9 +8,9 @@ import { touch } from './lifetime.ts';
 /** Datagrams taken from a socket in one call, and calls per flow and pump. */
 export const SLOTS = 32;
 export const SLOT_SIZE = 65_536;
-const CALLS_PER_PUMP = 4;
+export const CALLS_PER_PUMP = 4;
 /** Bytes of a guest's port that one call may fill: large datagrams are taken a few at a time, the others wait in the socket. */
-const ROOM_PER_CALL = 4 * SLOT_SIZE;
+export const ROOM_PER_CALL: number = 4 * SLOT_SIZE;
 
 /** True when the socket may have more. */
 export function receiveFrom(ctx: UdpContext, flow: UdpFlow): boolean {
