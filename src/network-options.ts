@@ -53,8 +53,16 @@ export interface NetworkOptions {
   readonly dhcpStaticLeases?: Readonly<Record<string, string>>;
   /** UUID that a VPNKit client names itself by → MAC address it is given. Default: `c3d68012-0208-11ea-9fd7-f2189899ab08` → `5a:94:ef:e4:0c:ee`. */
   readonly vpnKitUUIDMacAddresses?: Readonly<Record<string, string>>;
-  /** Ports of the host → guest's `ip:port`, written as `VirtualNetwork.forward` takes them; `udp:` in front for UDP. Default: none. */
+  /**
+   * Ports of the host → guest's `ip:port`, written as `VirtualNetwork.forward` takes them; with `udp:` in front those of UDP. Names of
+   * hosts are resolved, once. Default: none.
+   */
   readonly forwards?: Readonly<Record<string, string>>;
+  /**
+   * Whether guests see the addresses of those who connect through forwards, as far as these are IPv4 and not the host's own loopback.
+   * False: guests see the gateway. Default true.
+   */
+  readonly preserveClientAddress?: boolean;
   /** Lets guests reach 169.254.0.0/16. Default false. */
   readonly ec2MetadataAccess?: boolean;
   /** Host connects that may be under way at once, 1..65536, shared out by VM. Default 2048. */

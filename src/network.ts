@@ -37,7 +37,11 @@ import { FlowPolicy } from './flow/policy.ts';
 import { GatewayServices } from './flow/service-host.ts';
 import { DEFAULT_TCP_LIMITS, TcpEngine } from './flow/tcp/engine.ts';
 import { DEFAULT_UDP_FLOWS, UdpEngine } from './flow/udp/engine.ts';
-import { TcpForward } from './forward/tcp-forward.ts';
+import { ClientAddress } from './forward/client-address.ts';
+import { ForwardError } from './forward/forward.ts';
+import { Forwards } from './forward/forwards.ts';
+import type { HostForward } from './forward/host-forward.ts';
+import { SystemError } from './host/system-error.ts';
 import { LeasePool } from './service/dhcp/lease-pool.ts';
 import { DhcpServer } from './service/dhcp/server.ts';
 import { Forwarder } from './service/dns/forwarder.ts';
@@ -47,7 +51,7 @@ import { DnsServer } from './service/dns/server.ts';
 import { WatchedFile } from './service/dns/watched-file.ts';
 import { Zones } from './service/dns/zones.ts';
 import { checkListenUrl } from './config/endpoint-url.ts';
-import { parseForwardLocal, parseForwardTarget } from './config/forward-address.ts';
+import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } from './config/forward-address.ts';
 import { resolveOptions } from './config/resolve.ts';
 import type { AddressPlan } from './config/subnet.ts';
 import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
@@ -103,7 +107,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #gatewayAddress: IpAddress;
   readonly #listeners: Set<QemuListener> = new Set();
   readonly #memoryPorts: Set<MemoryPort> = new Set();
-  readonly #forwards: Set<TcpForward> = new Set();
+  readonly #forwards: Forwards;
   /** Listening sockets that are being opened. */
   readonly #opening: Set<Promise<QemuListener>> = new Set();
   #closed = false;
@@ -191,6 +195,18 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const handed = (): void => this.#loop.handedToNode();
     this.#services = new GatewayServices(arena, this.#tcp, this.#udp, handed);
     this.#dialer = new GuestDialer(arena, timers, this.#tcp, gateway.neighbours, this.#gatewayAddress, handed);
+    const clients = new ClientAddress({
+      gateway: this.#gatewayAddress,
+      isOutside: (address) => gateway.isOutside(address),
+      taken: new Set([...nat.keys(), ...options.gatewayVirtualIPs.map(word)]),
+      preserve: options.preserveClientAddress,
+    });
+    this.#forwards = new Forwards({
+      host: this.#host,
+      guest: { neighbours: gateway.neighbours, tcp: this.#tcp, timers, clients },
+      inbound: this.#udp.inbound,
+      whyNoGuest: (guest) => whyNoGuest(guest, options),
+    });
     this.#dhcp.listen(this.#services);
     this.#dns.listen(this.#services);
     const { macs } = this.#switch;
@@ -215,7 +231,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     let network: VirtualNetwork | undefined;
     try {
       network = new VirtualNetwork(resolved, arena, loop);
-      network.#open();
+      await network.#open();
       return network;
     } catch (error) {
       if (network === undefined) loop.close();
@@ -225,9 +241,12 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   }
 
   /** Takes what the options want of the host. The capture comes last: where a port is taken an older capture is kept. */
-  #open(): void {
+  async #open(): Promise<void> {
     const { forwards, captureFile } = this.#options;
-    for (const [local, target] of Object.entries(forwards)) this.forward(local, target);
+    const requests = Object.entries(forwards).map(([key, remote]) => ({ ...parseForwardKey(key), remote }));
+    await this.#forwards.exposeAll(requests).catch((error: unknown) => {
+      throw error instanceof ForwardError && error.cause instanceof SystemError ? error.cause : error;
+    });
     if (captureFile === undefined) return;
     const started = Date.now() - this.#loop.clock.now();
     this.#capture = new Capture(captureFile, () => started + this.#loop.clock.now());
@@ -347,21 +366,19 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /**
    * Forwards a TCP port of the host to a guest's `ip:port`. `local` is `ip:port` (IPv6 in brackets), `localhost:port`, or `:port`
-   * for every address; port 0 is any free one. Throws ConfigError for another text, SystemError when it can't be bound.
+   * for every address; port 0 is any free one; `udp:` in front makes it a UDP port. Throws ConfigError for another text, ForwardError when
+   * there is such a forward, SystemError when it can't be bound.
    */
-  forward(local: string, target: string): TcpForward {
+  forward(local: string, target: string): HostForward {
     this.#checkOpen();
     const from = parseForwardLocal(local);
     const to = parseForwardTarget(target, this.#options);
-    const forward: TcpForward = new TcpForward(from.address, from.port, to, {
-      host: this.#host,
-      neighbours: this.#gateway.neighbours,
-      tcp: this.#tcp,
-      source: this.#gatewayAddress,
-      closed: () => void this.#forwards.delete(forward),
-    });
-    this.#forwards.add(forward);
-    return forward;
+    return this.#forwards.exposeNow(from.protocol, from.address, from.port, from.local, to);
+  }
+
+  /** All forwards; more may be added and removed at any time. */
+  get forwards(): Forwards {
+    return this.#forwards;
   }
 
   #detached(port: Port): void {
@@ -426,7 +443,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   async #close(): Promise<void> {
     // Their sockets would stay behind if the loop went first.
     if (this.#opening.size > 0) await Promise.allSettled(this.#opening);
-    for (const forward of this.#forwards) forward.close();
+    this.#forwards.close();
     this.#dialer.close();
     // Connections to a guest that was being looked for.
     this.#gateway.neighbours.close();

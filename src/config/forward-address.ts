@@ -1,4 +1,4 @@
-/** What `forward` and `forwards` are given as text: a TCP port of the host, and the guest's that it leads to. */
+/** What `forward` and `forwards` are given as text: a port of the host, and the guest's that it leads to. */
 import { IpAddress, parseIpv4 } from '../packet/address.ts';
 import { ConfigError, placeInSubnet } from './subnet.ts';
 
@@ -14,22 +14,51 @@ export interface ForwardNetwork {
   readonly gatewayVirtualIPs: readonly string[];
 }
 
-const LOCAL_FORM = 'ip:port, localhost:port or :port (every address of the host)';
+/** A name that a resolver may know (RFC 1123 §2.1), with the final dot and underscores that some have. Four numbers are a mistyped address. */
+const NAME = /^(?![\d.]+$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i;
 
-/** The host's side: `127.0.0.1:2222`, `[::1]:2222`, `localhost:2222` or `:2222`; port 0 is any free one. Throws ConfigError. */
-export function parseForwardLocal(text: string): Endpoint {
-  const fail = (why: string): never => {
-    throw new ConfigError(`cannot forward from ${JSON.stringify(text)}: ${why}; want ${LOCAL_FORM}, such as 127.0.0.1:2222`);
-  };
-  if (/^udp:/i.test(text)) return fail('this version forwards TCP only');
-  const split = splitEndpoint(text);
-  if (split === undefined) return fail('it is not an address and a port');
-  const { host, port } = split;
-  if (port > 65_535) return fail(`there is no port ${port}`);
+const LOCAL_FORM = 'ip:port, localhost:port or :port (every address of the host), for UDP with udp: in front';
+
+/** The host's side of a forward, as a key of `forwards` names it. */
+export interface ForwardKey {
+  readonly protocol: 'tcp' | 'udp';
+  /** Without the protocol. */
+  readonly local: string;
+}
+
+/**
+ * `127.0.0.1:2222`, `[::1]:2222`, `localhost:2222`, `box.example:2222` or `:2222`, with `udp:` in front for UDP (contract §14.5); port 0
+ * is any free one. Throws ConfigError.
+ */
+export function parseForwardKey(text: string): ForwardKey {
+  const { protocol, local } = splitKey(text);
+  return { protocol, local };
+}
+
+/** As `parseForwardKey`, for an address that needs no resolver. Throws ConfigError. */
+export function parseForwardLocal(text: string): ForwardKey & Endpoint {
+  const { protocol, local, host, port } = splitKey(text);
   // As Go does: no host is every address, IPv6 and IPv4.
-  if (host === '') return { address: new IpAddress(0, 0, 0, 0), port };
+  if (host === '') return { protocol, local, address: new IpAddress(0, 0, 0, 0), port };
   const address = host === 'localhost' ? IpAddress.parse('127.0.0.1') : IpAddress.parse(host);
-  return address === undefined ? fail(`${JSON.stringify(host)} is no IP address`) : { address, port };
+  return address === undefined ? refuseLocal(text, `${JSON.stringify(host)} is no IP address`) : { protocol, local, address, port };
+}
+
+function splitKey(text: string): ForwardKey & { host: string; port: number } {
+  const udp = typeof text === 'string' && text.startsWith('udp:');
+  const local = udp ? text.slice(4) : text;
+  const split = splitEndpoint(local);
+  if (split === undefined) return refuseLocal(text, 'it is not an address and a port');
+  const { host, port } = split;
+  if (port > 65_535) return refuseLocal(text, `there is no port ${port}`);
+  if (host !== '' && IpAddress.parse(host) === undefined && !NAME.test(host)) {
+    return refuseLocal(text, `${JSON.stringify(host)} is neither an IP address nor the name of a host`);
+  }
+  return { protocol: udp ? 'udp' : 'tcp', local, host, port };
+}
+
+function refuseLocal(text: string, why: string): never {
+  throw new ConfigError(`cannot forward from ${JSON.stringify(text)}: ${why}; want ${LOCAL_FORM}, such as 127.0.0.1:2222`);
 }
 
 /** The guest's side, `192.168.127.2:22`: an address of the virtual network that can be a guest's. Throws ConfigError. */
@@ -43,11 +72,17 @@ export function parseForwardTarget(text: string, network: ForwardNetwork): Endpo
   const word = parseIpv4(host);
   if (word === undefined) return fail(host === '' ? 'the address is missing' : `${JSON.stringify(host)} is no IPv4 address`);
   if (port < 1 || port > 65_535) return fail(`there is no port ${port}`);
-  const place = placeInSubnet(word, network.subnet);
-  if (place === 'outside') return fail(`${host} is not in the virtual network`);
-  if (place === 'reserved') return fail(`${host} stands for the network itself`);
-  if (host === network.gatewayIP || network.gatewayVirtualIPs.includes(host)) return fail(`${host} is the gateway's`);
-  return { address: IpAddress.v4(word), port };
+  const why = whyNoGuest(host, network);
+  return why === undefined ? { address: IpAddress.v4(word), port } : fail(why);
+}
+
+/** Why an IPv4 address can't be a guest's; undefined when it can. */
+export function whyNoGuest(address: string, network: ForwardNetwork): string | undefined {
+  const place = placeInSubnet(parseIpv4(address)!, network.subnet);
+  if (place === 'outside') return `${address} is not in the virtual network`;
+  if (place === 'reserved') return `${address} stands for the network itself`;
+  if (address === network.gatewayIP || network.gatewayVirtualIPs.includes(address)) return `${address} is the gateway's`;
+  return undefined;
 }
 
 /** Host without brackets, and port; undefined when the text is not of that form. The port may be out of range. */

@@ -3,7 +3,7 @@ import { parseIpv4 } from '../packet/address.ts';
 import { parseMac } from '../packet/mac.ts';
 import type { DnsZone, NetworkOptions, ResolvedOptions } from '../network-options.ts';
 import { DEFAULT_MTU, DEVICE_MAC, DEVICE_UUID, GATEWAY_MAC, internalZones, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from './defaults.ts';
-import { parseForwardLocal, parseForwardTarget } from './forward-address.ts';
+import { parseForwardKey, parseForwardTarget } from './forward-address.ts';
 import { ConfigError, placeInSubnet, planAddresses } from './subnet.ts';
 
 /** Throws ConfigError, which names the option. */
@@ -22,6 +22,7 @@ export function resolveOptions(options: NetworkOptions = {}): ResolvedOptions {
     dhcpStaticLeases: options.dhcpStaticLeases ?? { [deviceIP]: DEVICE_MAC },
     vpnKitUUIDMacAddresses: options.vpnKitUUIDMacAddresses ?? { [DEVICE_UUID]: DEVICE_MAC },
     forwards: options.forwards ?? {},
+    preserveClientAddress: options.preserveClientAddress ?? true,
     ec2MetadataAccess: options.ec2MetadataAccess ?? false,
   };
   check(resolved);
@@ -64,6 +65,7 @@ const NAMES: Readonly<Record<keyof NetworkOptions, true>> = {
   dhcpStaticLeases: true,
   vpnKitUUIDMacAddresses: true,
   forwards: true,
+  preserveClientAddress: true,
   ec2MetadataAccess: true,
   tcpMaxInFlight: true,
   tcpConnectTimeout: true,
@@ -107,9 +109,10 @@ function check(options: ResolvedOptions): void {
     checkMac(`vpnKitUUIDMacAddresses[${JSON.stringify(uuid)}]`, mac);
   }
   for (const [local, target] of entries('forwards', options.forwards)) {
-    parseForwardLocal(local.replace(/^udp:/, ''));
+    parseForwardKey(local);
     parseForwardTarget(target, options);
   }
+  if (typeof options.preserveClientAddress !== 'boolean') reject('preserveClientAddress', options.preserveClientAddress, 'true or false');
   if (typeof ec2MetadataAccess !== 'boolean') reject('ec2MetadataAccess', ec2MetadataAccess, 'true or false');
 }
 

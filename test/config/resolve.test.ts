@@ -27,6 +27,7 @@ test("fills in gvproxy's defaults", () => {
     dhcpStaticLeases: { '192.168.127.2': '5a:94:ef:e4:0c:ee' },
     vpnKitUUIDMacAddresses: { 'c3d68012-0208-11ea-9fd7-f2189899ab08': '5a:94:ef:e4:0c:ee' },
     forwards: {},
+    preserveClientAddress: true,
     ec2MetadataAccess: false,
   });
 });
@@ -63,7 +64,8 @@ test('what is given is kept, empty tables too', () => {
     dnsSearchDomains: ['example'],
     dhcpStaticLeases: {},
     vpnKitUUIDMacAddresses: {},
-    forwards: { ':0': '10.0.0.4:22', 'udp:127.0.0.1:53': '10.0.0.4:53' },
+    forwards: { ':0': '10.0.0.4:22', 'udp:0.0.0.0:53': '10.0.0.4:53', 'box.example:80': '10.0.0.4:80' },
+    preserveClientAddress: false,
     ec2MetadataAccess: true,
     tcpMaxInFlight: 1,
     tcpConnectTimeout: 3_600_000,
@@ -95,8 +97,8 @@ test('names the option that makes no sense, what it was and what is wanted', () 
       /^a key of dhcpStaticLeases can't be "10.0.0.1": want an address of a guest/,
     ],
     [{ dhcpStaticLeases: { '192.168.127.9': '5a' } }, /^dhcpStaticLeases\["192.168.127.9"\] can't be "5a": want the MAC address/],
-    [{ forwards: { 'udp:127.0.0.300:53': '192.168.127.2:53' } }, /^cannot forward from "127.0.0.300:53": "127.0.0.300" is no IP address/],
-    [{ forwards: { 'tcp:127.0.0.1:53': '192.168.127.2:53' } }, /^cannot forward from "tcp:127.0.0.1:53": it is not an address and a port/],
+    [{ forwards: { 'udp:127.0.0.1': '192.168.127.2:53' } }, /^cannot forward from "udp:127.0.0.1": it is not an address and a port/],
+    [{ preserveClientAddress: 1 as unknown as boolean }, /^preserveClientAddress can't be 1: want true or false/],
     [{ vpnKitUUIDMacAddresses: { nonsense: '5a:94:ef:e4:0c:ee' } }, /^a key of vpnKitUUIDMacAddresses can't be "nonsense": want a UUID/],
     [
       { vpnKitUUIDMacAddresses: { 'c3d68012-0208-11ea-9fd7-f2189899ab08': 'x' } },

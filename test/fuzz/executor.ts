@@ -397,7 +397,7 @@ export class Execution {
 
   accept(step: Step): void {
     const repeat = pick([1, 1, 1, 20], step.extra);
-    for (let i = 0; i < repeat; i++) this.#world.host.accept(0, IpAddress.v4(0x7f000001));
+    for (let i = 0; i < repeat; i++) this.#world.host.accept(0, IpAddress.v4(i % 2 === 0 ? 0x7f000001 : 0xc6336400 + (i & 0xff)));
   }
 
   upstream(step: Step): void {

@@ -21,7 +21,8 @@ import { FlowPolicy } from '../../src/flow/policy.ts';
 import { GatewayServices } from '../../src/flow/service-host.ts';
 import { TcpEngine } from '../../src/flow/tcp/engine.ts';
 import { UdpEngine } from '../../src/flow/udp/engine.ts';
-import { TcpForward } from '../../src/forward/tcp-forward.ts';
+import { ClientAddress } from '../../src/forward/client-address.ts';
+import { ForwardCounters, GuestConnections } from '../../src/forward/guest-connections.ts';
 import { LeasePool } from '../../src/service/dhcp/lease-pool.ts';
 import { DhcpServer } from '../../src/service/dhcp/server.ts';
 import { Forwarder } from '../../src/service/dns/forwarder.ts';
@@ -81,7 +82,7 @@ export class World {
   readonly dhcp: DhcpServer;
   readonly dns: DnsServer;
   readonly leases: LeasePool;
-  readonly forward: TcpForward;
+  readonly forward: ForwardCounters = new ForwardCounters();
   readonly #forwarder: Forwarder;
   readonly #ports: Set<MemoryPort> = new Set();
   #woken = false;
@@ -154,13 +155,11 @@ export class World {
     this.dhcp.listen(services);
     this.dns.listen(services);
     const target = { address: IpAddress.v4(SUBNET + 10), port: 22 };
-    const source = IpAddress.v4(GATEWAY);
-    this.forward = new TcpForward(IpAddress.v4(0), 2222, target, {
-      host: this.host,
-      neighbours: gateway.neighbours,
-      tcp: this.tcp,
-      source,
-    });
+    const isOutside = (address: number): boolean => gateway.isOutside(address);
+    const clients = new ClientAddress({ gateway: IpAddress.v4(GATEWAY), isOutside, taken: new Set(), preserve: true });
+    const guest = { neighbours: gateway.neighbours, tcp: this.tcp, timers, clients, counters: this.forward };
+    const connections = new GuestConnections(target, guest);
+    this.host.listenStream(IpAddress.v4(0), 2222, (endpoint, client, port) => connections.accept(endpoint, client, port));
     this.baseline = arena.outstanding;
   }
 

@@ -30,7 +30,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     may: ['packet', 'runtime', 'flow/listener', 'network-options'],
     because: 'services listen on the virtual network through one interface, as a library user would',
   },
-  forward: { may: ['packet/address', 'host', 'flow', 'gateway'], because: 'a forward joins a host listener and a flow' },
+  forward: { may: ['packet/address', 'runtime', 'host', 'flow', 'gateway'], because: 'a forward joins a host listener and a flow' },
   ssh: { may: ['system'], because: 'how the guest is dialled and where records go is handed in' },
   config: {
     may: ['packet/address', 'packet/mac', 'network-options'],
