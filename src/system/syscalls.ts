@@ -54,7 +54,6 @@ const c = {
   fcntl: bind('int fcntl(int, int, int)'),
   shutdown: bind('int shutdown(int, int)'),
   close: bind('int close(int)'),
-  fcntl: bind('int fcntl(int, int, int)'),
   epollCreate: bind('int epoll_create1(int)'),
   epollCtl: bind('int epoll_ctl(int, int, int, int64_t)'),
   epollWait: bind('int epoll_wait(int, int64_t, int, int)'),
@@ -140,11 +139,6 @@ export function shutdown(fd: number, how: number): number {
 
 export function close(fd: number): number {
   return result(c.close(fd));
-}
-
-/** Another descriptor of the same open file, closed on exec like all of ours. */
-export function duplicate(fd: number): number {
-  return result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 /** Sleeps for `microseconds`, below a million, and what the kernel adds to it (about 50 unless its timer slack was changed). */
