@@ -5,6 +5,7 @@ import { listenErrorText } from './go-errors.ts';
 import { notInThisVersion } from './gvproxy-flags.ts';
 import type { Log } from './log.ts';
 import type { NotificationSender } from './notification-sender.ts';
+import { sshTunnels, startSshForwards } from './ssh-forwards.ts';
 
 /** Milliseconds between the byte counts that `-debug` logs. */
 const COUNT_INTERVAL = 5000;
@@ -31,13 +32,14 @@ export interface Run {
 
 /** Resolves when everything listens. Rejects with what the log is to say. */
 export async function start(run: Run): Promise<void> {
-  const { config, notifications } = run;
+  const { config, network, notifications } = run;
+  network.forwards.openSshTunnel = sshTunnels(run);
   for (const url of config.listen) await serveApi(run, url, 'listen');
   notifications.send('ready');
   if (config.services !== '') await serveApi(run, config.services, 'services');
   countBytes(run);
   await startLinks(run);
-  if (config.forwards.length > 0) throw new Error(notInThisVersion('forward-sock', run.program));
+  await startSshForwards(run);
 }
 
 /** The HTTP API (contract §13.1), with `/connect` on `-listen` only. */

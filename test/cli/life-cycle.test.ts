@@ -226,13 +226,6 @@ test('§4.1: what is not built yet is refused where it would start, with 1', asy
     [['-listen-bess', `unixpacket://${folder}/b`], [`error: gvproxy exiting: bess listen error: ${later('listen-bess')}`]],
     [['-listen-vfkit', `unixgram://${folder}/v`], [`error: gvproxy exiting: vfkit listen error: ${later('listen-vfkit')}`]],
     [['-listen-stdio', 'accept'], [`error: gvproxy exiting: stdio listen error: ${later('listen-stdio')}`]],
-    [
-      [
-        ...['-listen-qemu', `unix://${folder}/vm.sock`, '-forward-sock', `${folder}/s`, '-forward-dest', '/d'],
-        ...['-forward-user', 'core', '-forward-identity', `${folder}/key`],
-      ],
-      [`info: listening for QEMU on unix://${folder}/vm.sock`, `error: gvproxy exiting: ${later('forward-sock')}`],
-    ],
   ];
   for (const [argv, last] of cases) {
     const { status, log } = await ended('-ssh-port', '-1', ...argv);
