@@ -129,6 +129,8 @@ export class SshServer {
         return;
       }
       const socket = connectTo({ path: socketPath, allowHalfOpen: true });
+      // A channel that is accepted behind the end of its connection is never closed.
+      client.once('close', () => socket.destroy());
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);
