@@ -21,7 +21,7 @@ import { Capture } from './link/capture.ts';
 import type { LinkEvents } from './link/events.ts';
 import { VPNKIT_FRAMING } from './link/framing.ts';
 import { type FrameSink, MemoryPort } from './link/memory-port.ts';
-import type { Port } from './link/port.ts';
+import { addCounters, type Port, type PortCounters, portCounters } from './link/port.ts';
 import { QemuListener } from './link/qemu.ts';
 import { ReceiveRegion } from './link/receive-region.ts';
 import type { StreamPort } from './link/stream-port.ts';
@@ -54,6 +54,7 @@ import { checkListenUrl } from './config/endpoint-url.ts';
 import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } from './config/forward-address.ts';
 import { resolveOptions } from './config/resolve.ts';
 import type { AddressPlan } from './config/subnet.ts';
+import { collectCounters, type NetworkCounters } from './network-counters.ts';
 import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
 
 /** Address space reserved for frames and buffers; memory becomes resident when it is used. */
@@ -113,9 +114,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   #closed = false;
   #closing: Promise<void> = Promise.resolve();
   #nextPort = 0;
-  /** Bytes of ports that are gone. */
-  #goneSent = 0;
-  #goneReceived = 0;
+  /** Of ports that are gone. */
+  readonly #gone: PortCounters = portCounters();
 
   /** Opens nothing but what the loop has open already. */
   private constructor(options: ResolvedOptions, arena: Arena, loop: TurnLoop) {
@@ -382,8 +382,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   }
 
   #detached(port: Port): void {
-    this.#goneSent += port.counters.txBytes;
-    this.#goneReceived += port.counters.rxBytes;
+    addCounters(this.#gone, port.counters);
     if (port instanceof MemoryPort) this.#memoryPorts.delete(port);
   }
 
@@ -407,18 +406,33 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /** Bytes of frames to VMs since the start. */
   get bytesSent(): number {
-    return this.#sum((port) => port.counters.txBytes) + this.#goneSent;
+    return this.#portCounters().txBytes;
   }
 
   /** Bytes of frames from VMs since the start. */
   get bytesReceived(): number {
-    return this.#sum((port) => port.counters.rxBytes) + this.#goneReceived;
+    return this.#portCounters().rxBytes;
   }
 
-  #sum(field: (port: Port) => number): number {
-    let total = 0;
-    for (const port of this.#switch.ports) total += field(port);
-    return total;
+  #portCounters(): PortCounters {
+    const sum = { ...this.#gone };
+    for (const port of this.#switch.ports) addCounters(sum, port.counters);
+    return sum;
+  }
+
+  /** Since the start. The parts count on in these objects; the sums are of this moment. */
+  get counters(): NetworkCounters {
+    return collectCounters({
+      ports: this.#portCounters(),
+      switch: this.#switch,
+      gateway: this.#gateway,
+      tcp: this.#tcp,
+      udp: this.#udp,
+      echo: this.#echo,
+      dhcp: this.#dhcp,
+      dns: this.#dns,
+      host: this.#host,
+    });
   }
 
   /** VMs attached. */

@@ -22,10 +22,25 @@ export interface ArpOptions {
   readonly broadcast: (at: number, length: number) => void;
 }
 
-export class ArpResponder {
+export class ArpCounters {
   received = 0;
+  /** Not understood, or claiming an address that is another VM's. */
   dropped = 0;
+  /** Of those: not ARP for IPv4 over Ethernet, or of no known operation. */
+  malformed = 0;
+  requests = 0;
+  replies = 0;
+  /** Requests for addresses that are not the gateway's. */
+  notOurs = 0;
   answered = 0;
+  /** Answers that found no room. */
+  dropNoRoom = 0;
+  /** Requests of our own, each to every VM. */
+  solicited = 0;
+}
+
+export class ArpResponder {
+  readonly counters: ArpCounters = new ArpCounters();
   readonly #options: ArpOptions;
   readonly #scratch: number;
 
@@ -36,10 +51,12 @@ export class ArpResponder {
 
   /** An ARP packet at `at`, of which `length` bytes are there. */
   input(port: Port, at: number, length: number, neighbours: NeighbourTable): void {
+    const { counters } = this;
     const { bytes } = this.#options.arena;
-    this.received++;
+    counters.received++;
     if (length < arp.LENGTH || !arp.isIpv4OverEthernet(bytes, at)) {
-      this.dropped++;
+      counters.dropped++;
+      counters.malformed++;
       return;
     }
     const hi = arp.senderMacHi(bytes, at);
@@ -48,26 +65,34 @@ export class ArpResponder {
     const target = arp.targetAddress(bytes, at);
     const operation = arp.operation(bytes, at);
     if (ethernet.isGroup(hi) || (operation !== arp.REQUEST && operation !== arp.REPLY)) {
-      this.dropped++;
+      counters.dropped++;
+      counters.malformed++;
       return;
     }
+    if (operation === arp.REQUEST) counters.requests++;
+    else counters.replies++;
     if (this.#options.isGuest(sender) && neighbours.learn(0, 0, MAPPED, sender, port, hi, lo) === null) {
-      this.dropped++;
+      counters.dropped++;
       return;
     }
+    if (operation !== arp.REQUEST) return;
     // A probe (sender 0.0.0.0, RFC 5227) is answered too: the address is taken.
-    if (operation === arp.REQUEST && this.#options.answered.has(target)) this.#reply(port, hi, lo, sender, target);
+    if (this.#options.answered.has(target)) this.#reply(port, hi, lo, sender, target);
+    else counters.notOurs++;
   }
 
   #reply(port: Port, toHi: number, toLo: number, to: number, asked: number): void {
     const { arena, mac } = this.#options;
     const claim = port.claim(port.headroom + FRAME);
-    if (claim < 0) return;
+    if (claim < 0) {
+      this.counters.dropNoRoom++;
+      return;
+    }
     const at = claim + port.headroom;
     ethernet.write(arena.bytes, at, toHi, toLo, mac.hi, mac.lo, ethernet.TYPE_ARP);
     arp.write(arena.bytes, at + ethernet.HEADER, arp.REPLY, mac.hi, mac.lo, asked, toHi, toLo, to);
     port.commit(at, FRAME);
-    this.answered++;
+    this.counters.answered++;
   }
 
   /** Asks everyone who has `address`. */
@@ -77,5 +102,6 @@ export class ArpResponder {
     ethernet.write(arena.bytes, at, 0xffff, -1, mac.hi, mac.lo, ethernet.TYPE_ARP);
     arp.write(arena.bytes, at + ethernet.HEADER, arp.REQUEST, mac.hi, mac.lo, own, 0, 0, address);
     broadcast(at, FRAME);
+    this.counters.solicited++;
   }
 }

@@ -63,6 +63,8 @@ export class Gateway implements GatewayInput {
   readonly counters: Ipv4Counters = new Ipv4Counters();
   /** Frames whose ethertype the gateway does not speak. */
   unknownEtherType = 0;
+  /** Bytes of frames to the gateway. */
+  receivedBytes = 0;
   readonly #bytes: Uint8Array;
   readonly #subnet: number;
   readonly #mask: number;
@@ -150,6 +152,7 @@ export class Gateway implements GatewayInput {
   }
 
   input(port: Port, at: number, length: number): void {
+    this.receivedBytes += length;
     const type = ethernet.type(this.#bytes, at);
     if (type === ethernet.TYPE_IPV4) this.#ipv4(port, at, length);
     else if (type === ethernet.TYPE_ARP) this.arp.input(port, at + ethernet.HEADER, length - ethernet.HEADER, this.neighbours);
@@ -165,6 +168,7 @@ export class Gateway implements GatewayInput {
     if ((ipv4.fragment(this.#bytes, packet.header) & (ipv4.FLAG_MF | ipv4.OFFSET_MASK)) !== 0 && !this.reassembly.take(packet)) return;
     const transport = this.#transports[packet.protocol];
     if (transport !== undefined) {
+      this.counters.delivered++;
       transport.input(packet);
       return;
     }

@@ -16,6 +16,8 @@ const QUOTE = 576 - ipv4.HEADER - icmp.HEADER;
 export class IcmpErrors {
   sent = 0;
   suppressed = 0;
+  /** Of those sent, by type. */
+  readonly ofType: Float64Array = new Float64Array(256);
   readonly #arena: Arena;
   readonly #sum: Sum;
   readonly #timers: TimerWheel;
@@ -67,7 +69,10 @@ export class IcmpErrors {
     bytes.set(packet.bytes.subarray(packet.header, packet.header + quoted), at + icmp.HEADER);
     const length = icmp.HEADER + quoted;
     icmp.setChecksum(bytes, at, finish(this.#sum(at, length, 0)));
-    if (this.#output.send(packet.neighbour, source, packet.source3, ipv4.PROTOCOL_ICMP, at, length)) this.sent++;
+    if (this.#output.send(packet.neighbour, source, packet.source3, ipv4.PROTOCOL_ICMP, at, length)) {
+      this.sent++;
+      this.ofType[type]!++;
+    }
   }
 
   /** RFC 1122 §3.2.2: not about an error, a group or broadcast destination, a later fragment, or a source that is no host. */

@@ -26,6 +26,8 @@ export class IcmpCounters {
   dropMalformed = 0;
   dropChecksum = 0;
   dropOther = 0;
+  /** Messages whose checksum is good, by type. */
+  readonly ofType: Float64Array = new Float64Array(256);
 }
 
 export class IcmpInput implements Transport {
@@ -62,6 +64,7 @@ export class IcmpInput implements Transport {
       return;
     }
     const type = icmp.type(bytes, at);
+    this.counters.ofType[type]!++;
     if (type === icmp.ECHO_REQUEST) this.#echoRequest(packet);
     else if (icmp.isError(type)) this.#error(packet, at, length);
     else this.counters.dropOther++;

@@ -16,6 +16,8 @@ export class Ipv4Counters {
   dropSpoofed = 0;
   dropDestination = 0;
   unknownProtocol = 0;
+  /** Whole packets handed to their protocol. */
+  delivered = 0;
 }
 
 /** Fills in header, payload, end, addresses, protocol and TTL. False, counted, when a length lies. */

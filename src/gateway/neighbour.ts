@@ -67,6 +67,8 @@ export class NeighbourTable {
   #size = 0;
   /** Claims of an address that another VM uses. */
   taken = 0;
+  /** Addresses that nobody answered for. */
+  unreachable = 0;
   readonly #resolving: Map<string, Resolution> = new Map();
   #waiting = 0;
   readonly #waitingLimit: number;
@@ -152,6 +154,7 @@ export class NeighbourTable {
   #retry(key: string, w0: number, w1: number, w2: number, w3: number): void {
     const resolution = this.#resolving.get(key)!;
     if (resolution.tries++ === TRIES) {
+      this.unreachable++;
       this.#answer(key, resolution, null);
       return;
     }

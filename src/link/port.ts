@@ -48,6 +48,11 @@ export function portCounters(): PortCounters {
   return { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, txDropped: 0, rxDropped: 0 };
 }
 
+/** Adds `counters` to `sum`. */
+export function addCounters(sum: PortCounters, counters: PortCounters): void {
+  for (const name of Object.keys(sum) as (keyof PortCounters)[]) sum[name] += counters[name];
+}
+
 /** What a link feeds: the switch. Frames lie in the arena and are valid until `endOfBatch` returns. */
 export interface FrameReceiver {
   /** One frame of `length` bytes (any length from 0) at arena offset `at`. */

@@ -25,6 +25,9 @@ export class SwitchCounters {
   badSource = 0;
   /** Destination is on the port the frame came from. */
   hairpin = 0;
+  /** Copies of frames that went to VMs, and their bytes: VM to VM, and the gateway's broadcasts. */
+  copies = 0;
+  copiedBytes = 0;
 }
 
 export interface SwitchOptions {
@@ -119,6 +122,8 @@ export class Switch implements FrameReceiver {
     const place = claim + to.headroom;
     this.#bytes.copyWithin(place, at, at + length);
     to.commit(place, length);
+    this.counters.copies++;
+    this.counters.copiedBytes += length;
   }
 
   /** Sends a copy to every port but `from`. */

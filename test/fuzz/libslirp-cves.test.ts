@@ -238,7 +238,7 @@ test('short ARP is dropped at every length', () => {
   // What is missing of each lies behind it in memory, from the whole one.
   for (let length = 14; length < whole.length; length++) guest.raw(whole.subarray(0, length));
   assert.equal(guest.port.counters.txFrames, 1);
-  assert.equal(guest.world.gateway.arp.dropped, whole.length - 14);
+  assert.equal(guest.world.gateway.arp.counters.dropped, whole.length - 14);
 });
 
 test('short DHCP is not answered, and no answer has a byte that was not put there', () => {

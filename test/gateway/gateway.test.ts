@@ -48,13 +48,13 @@ test('ARP of every length and with every field wrong is dropped and counted (CVE
   const bench = new GatewayBench();
   const good = Buffer.from(ARP_REQUEST, 'hex');
   for (let length = 14; length < 42; length++) bench.input(good.subarray(0, length));
-  assert.equal(bench.gateway.arp.dropped, 28);
+  assert.equal(bench.gateway.arp.counters.dropped, 28);
   for (const at of [14, 15, 16, 17, 18, 19, 21]) {
     const bad = Buffer.from(good);
     bad[at] = 0x77;
     bench.input(bad);
   }
-  assert.equal(bench.gateway.arp.dropped, 35);
+  assert.equal(bench.gateway.arp.counters.dropped, 35);
   assert.deepEqual(bench.port.take(), []);
 });
 
@@ -365,7 +365,7 @@ test('another VM can take an address neither by ARP nor by IP while its user is 
   bench.input(ipFrame({}), thief);
   assert.equal(owner(), bench.port);
   assert.equal(bench.gateway.counters.dropSpoofed, 1);
-  assert.equal(bench.gateway.arp.dropped, 1);
+  assert.equal(bench.gateway.arp.counters.dropped, 1);
   assert.equal(bench.delivered.length, 1);
   // It keeps its address while it sends, however it sends,
   bench.timers.advance(29_000);

@@ -44,6 +44,14 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     may: ['packet', 'link/memory-port', 'network', 'config'],
     because: 'the soft guest judges the product and shares nothing with it but the wire formats',
   },
+  api: {
+    may: ['network', 'network-options', 'network-counters', 'packet/address', 'system', 'flow/listener', 'service/dns/zones'],
+    because: 'the HTTP API shows and changes a network as its users do',
+  },
+  'network-counters': {
+    may: ['link/port', 'switch', 'gateway', 'host/counters', 'flow', 'service'],
+    because: 'it names the counters of the parts',
+  },
   'network-options': { may: [], because: 'plain data' },
 };
 

@@ -5,7 +5,7 @@
  *     host end  ─► (everything sent)    ─► FIN to the guest
  *     guest RST ─► host reset           host reset or failure ─► RST to the guest
  */
-import type { TcpContext } from './context.ts';
+import type { TcpContext, TcpEndings } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
 import { sendReset } from './output.ts';
 
@@ -73,6 +73,12 @@ export function guestGone(ctx: TcpContext, flow: TcpFlow): void {
   flow.endAt = flow.headSeq;
   flow.sndUna = flow.sndNxt = flow.sndMax;
   ctx.ready(flow);
+}
+
+/** The flow is about to be taken out. */
+export function countEnding(endings: TcpEndings, flow: TcpFlow): void {
+  if (flow.finAcked && flow.finReceived) endings.orderly++;
+  else if (flow.state >= State.ESTABLISHED) endings.cut++;
 }
 
 /** Both sides are told: the flow can't go on (timeouts, shutdown). */

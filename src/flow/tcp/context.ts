@@ -76,6 +76,12 @@ export class TcpCounters {
   hostExhausted = 0;
 }
 
+/** How connections that stood have ended: each side said so, or not. Those in TIME-WAIT have not ended yet. */
+export class TcpEndings {
+  orderly = 0;
+  cut = 0;
+}
+
 export interface TcpContext {
   readonly arena: Arena;
   readonly bytes: Uint8Array;

@@ -20,8 +20,8 @@ import { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
 import { FairShares } from '../../runtime/fair-shares.ts';
 import { takeAck } from './acknowledge.ts';
-import { abort, guestDone, guestGone, guestReset, hostFailed, settle } from './close.ts';
-import { type GuestSide, TcpCounters, type TcpContext, type TcpLimits } from './context.ts';
+import { abort, countEnding, guestDone, guestGone, guestReset, hostFailed, settle } from './close.ts';
+import { type GuestSide, TcpCounters, type TcpContext, TcpEndings, type TcpLimits } from './context.ts';
 import { Dialling } from './dialling.ts';
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
@@ -67,6 +67,7 @@ export type Accept = (flow: TcpFlow) => boolean;
 
 export class TcpEngine implements Transport, FlowOwner {
   readonly counters: TcpCounters = new TcpCounters();
+  readonly endings: TcpEndings = new TcpEndings();
   readonly #ctx: TcpContext;
   readonly #segment: Segment = new Segment();
   readonly #listeners: Map<number, Accept> = new Map();
@@ -463,6 +464,7 @@ export class TcpEngine implements Transport, FlowOwner {
   #remove(flow: TcpFlow): void {
     if (flow.removed) return;
     flow.removed = true;
+    countEnding(this.endings, flow);
     flow.state = State.CLOSED;
     endConnect(this.#ctx, flow);
     this.#ctx.timers.cancel(flow.timer);

@@ -171,5 +171,6 @@ export function refuse(ctx: TcpContext, packet: InboundPacket, segment: Segment)
   }
   tcp.setChecksum(bytes, header, ~plainSum(bytes, header, tcp.HEADER, pseudoIpv4(from, to, ipv4.PROTOCOL_TCP, tcp.HEADER)) & 0xffff);
   port.commit(at, HEADERS);
+  ctx.counters.segmentsOut++;
   ctx.counters.resetsOut++;
 }

@@ -32,6 +32,7 @@ export class UdpServices {
   readonly #scratch: number;
   /** Answers that found no room. */
   dropped = 0;
+  sent = 0;
 
   constructor(arena: Arena, sum: Sum, gateway: ServiceGateway) {
     this.#arena = arena;
@@ -72,7 +73,8 @@ export class UdpServices {
     udp.write(bytes, at, fromPort, toPort, length);
     bytes.set(payload.subarray(0, PAYLOAD), at + udp.HEADER);
     udp.setChecksum(bytes, at, ~this.#sum(at, length, pseudoIpv4(source, destination, ipv4.PROTOCOL_UDP, length)) & 0xffff);
-    if (!this.#gateway.sendIpv4(to, source, destination, ipv4.PROTOCOL_UDP, at, length)) this.dropped++;
+    if (this.#gateway.sendIpv4(to, source, destination, ipv4.PROTOCOL_UDP, at, length)) this.sent++;
+    else this.dropped++;
   }
 
   close(): void {
