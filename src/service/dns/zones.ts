@@ -14,20 +14,61 @@ export type ZoneAnswer = readonly Uint8Array[] | 'nxdomain' | 'too slow';
 /** Whether a pattern is in a name; undefined when that can't be said in time. */
 export type Search = (pattern: NamePattern, name: string) => boolean | undefined;
 
+/** Zones that the configuration may bring and nobody may change: programs in guests trust these names (contract §19, #684). */
+const PROTECTED = ['containers.internal.', 'docker.internal.'];
+/** Zones, and records of one zone. */
+const ZONE_LIMIT = 1024;
+const RECORD_LIMIT = 16_384;
+/** RFC 1035 §2.3.4, as text with the final dot. */
+const NAME_LIMIT = 254;
+
+/** A zone that is refused; the message says why. */
+export class ZoneError extends Error {
+  override readonly name: string = 'ZoneError';
+}
+
 export class Zones {
   #zones: readonly DnsZone[];
+  /** In lower case. */
+  readonly #protected: ReadonlySet<string>;
 
   constructor(zones: readonly DnsZone[]) {
     this.#zones = zones;
+    const names = zones.map(({ name }) => name.toLowerCase());
+    this.#protected = new Set(names.filter((name) => PROTECTED.includes(name)));
   }
 
   list(): readonly DnsZone[] {
     return this.#zones;
   }
 
-  /** A new zone, or new records for one that exists: they go in front and replace its default address. Its place stays. */
+  #index(name: string): number {
+    return this.#zones.findIndex((known) => known.name.toLowerCase() === name.toLowerCase());
+  }
+
+  #checkChangeable(name: string): void {
+    if (this.#protected.has(name.toLowerCase())) throw new ZoneError(`zone ${name} is protected and can't be changed`);
+  }
+
+  /** Throws ZoneError for a protected zone. False when there is none of this name. */
+  remove(name: string): boolean {
+    this.#checkChangeable(name);
+    const index = this.#index(name);
+    if (index >= 0) this.#zones = this.#zones.toSpliced(index, 1);
+    return index >= 0;
+  }
+
+  /**
+   * A new zone, or new records for one that exists: they go in front and replace its default address. Its place stays.
+   * Throws ZoneError for a zone that is protected, answers nothing, or has no sensible name.
+   */
   add(zone: DnsZone): void {
-    const index = this.#zones.findIndex((known) => known.name.toLowerCase() === zone.name.toLowerCase());
+    checkZone(zone);
+    this.#checkChangeable(zone.name);
+    const index = this.#index(zone.name);
+    if (index < 0 && this.#zones.length >= ZONE_LIMIT) throw new ZoneError(`there are ${ZONE_LIMIT} zones already`);
+    const known = index < 0 ? 0 : this.#zones[index]!.records.length;
+    if (known + zone.records.length > RECORD_LIMIT) throw new ZoneError(`zone ${zone.name} would have more than ${RECORD_LIMIT} records`);
     if (index < 0) {
       this.#zones = [...this.#zones, zone];
       return;
@@ -50,6 +91,22 @@ export class Zones {
       return type === TYPE_A ? [toBytes(address)] : [];
     }
     return undefined;
+  }
+}
+
+/** Contract §19, #684. */
+function checkZone({ name, records, defaultIP }: DnsZone): void {
+  if (name === '') throw new ZoneError('zone name is missing');
+  if (name === '.') throw new ZoneError('the root zone is not allowed');
+  if (!name.endsWith('.')) throw new ZoneError(`zone name ${JSON.stringify(name)} is not fully qualified: it must end with a dot`);
+  const labels = name.slice(0, -1).split('.');
+  if (name.length > NAME_LIMIT || !labels.every((label) => /^(?:\*|[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)$/i.test(label))) {
+    throw new ZoneError(`zone name ${JSON.stringify(name)} is no domain name`);
+  }
+  if (records.length === 0 && defaultIP === undefined) throw new ZoneError(`zone ${name} needs a record or a default IP`);
+  for (const record of records) {
+    if (record.ip === '') throw new ZoneError(`record ${JSON.stringify(record.name)} of zone ${name} needs an IP`);
+    if (record.name === '' && record.pattern === undefined) throw new ZoneError(`a record of zone ${name} needs a name or a regexp`);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TYPE_A, TYPE_AAAA } from '../../../src/service/dns/message.ts';
-import { Zones } from '../../../src/service/dns/zones.ts';
+import { ZoneError, Zones } from '../../../src/service/dns/zones.ts';
 import { CONTAINERS } from './bench.ts';
 
 function ask(zones: Zones, name: string, type: number = TYPE_A): string | undefined {
@@ -101,4 +101,27 @@ test('a global pattern matches the second time as the first', () => {
 
 test('answers 0.0.0.0 for a record whose address is not IPv4', () => {
   assert.equal(ask(new Zones([{ name: 'a.', records: [{ name: 'x', ip: '::1' }] }]), 'x.a'), '0.0.0.0');
+});
+
+test('§19 #684: zones that the configuration brings for guests to rely on are neither changed nor removed', () => {
+  const zones = new Zones([{ name: 'Docker.internal.', records: [{ name: 'host', ip: '10.0.0.1' }] }]);
+  const zone = { name: 'docker.INTERNAL.', records: [], defaultIP: '10.0.0.2' };
+  assert.throws(() => zones.add(zone), new ZoneError("zone docker.INTERNAL. is protected and can't be changed"));
+  assert.throws(() => zones.remove('docker.internal.'), ZoneError);
+  assert.equal(zones.list().length, 1);
+  const bare = new Zones([]);
+  bare.add(zone);
+  assert.equal(bare.remove('docker.internal.'), true);
+  assert.equal(bare.remove('docker.internal.'), false);
+  assert.deepEqual(bare.list(), []);
+});
+
+test('zones and records that are added without end come to a limit', () => {
+  const zones = new Zones([]);
+  for (let i = 0; i < 1024; i++) zones.add({ name: `z${i}.`, records: [], defaultIP: '10.0.0.1' });
+  assert.throws(() => zones.add({ name: 'one-more.', records: [], defaultIP: '10.0.0.1' }), ZoneError);
+  const records = Array.from({ length: 16_384 }, (_, i) => ({ name: `r${i}`, ip: '10.0.0.1' }));
+  zones.add({ name: 'z0.', records });
+  assert.throws(() => zones.add({ name: 'z0.', records: records.slice(0, 1) }), ZoneError);
+  zones.add({ name: 'z1.', records: records.slice(0, 1) });
 });
