@@ -1,0 +1,85 @@
+/** `/services/dns/…`: the gateway's own names (contract §13.5, §13.6). */
+import { isIP } from 'node:net';
+import { parseIpv4 } from '../packet/address.ts';
+import type { DnsRecord, DnsZone } from '../network-options.ts';
+import { ZoneError, type Zones } from '../service/dns/zones.ts';
+import { RequestError } from './forwarder.ts';
+import { decode, listOf, TEXT, textOf } from './go-decode.ts';
+import { parseFirstValue } from './go-json.ts';
+
+export type NamePattern = NonNullable<DnsRecord['pattern']>;
+/** A record's regular expression, unanchored. Throws with Go's message. */
+export type CompilePattern = (text: string) => NamePattern;
+
+/** Null when there are none, as Go writes a slice that was never made. */
+export function listZones(zones: readonly DnsZone[]): unknown {
+  if (zones.length === 0) return null;
+  return zones.map(({ name, records, defaultIP }) => ({
+    Name: name,
+    Records: records.length === 0 ? null : records.map(record),
+    DefaultIP: defaultIP ?? '',
+  }));
+}
+
+function record({ name, ip, pattern }: DnsRecord): unknown {
+  return { Name: name, IP: ip, ...(pattern === undefined ? {} : { Regexp: sourceOf(pattern) }) };
+}
+
+function sourceOf(pattern: NamePattern): string {
+  // A RegExp escapes slashes in its source; Go's expressions don't.
+  const { source } = pattern;
+  return pattern instanceof RegExp ? source.replaceAll('\\/', '/') : source;
+}
+
+interface ZoneRequest {
+  readonly Name: string;
+  readonly Records: readonly RecordRequest[];
+  readonly DefaultIP: string;
+}
+
+interface RecordRequest {
+  readonly Name: string;
+  readonly IP: string;
+  readonly Regexp: NamePattern | undefined;
+}
+
+/** Throws JsonError or RequestError. */
+export function addZone(zones: Zones, body: string, compile: CompilePattern): void {
+  const ip = textOf('net.IP', '', parseIp);
+  const request = decode<ZoneRequest>(parseFirstValue(body), 'types.Zone', {
+    Name: TEXT,
+    Records: listOf<RecordRequest>('types.Record', {
+      Name: TEXT,
+      IP: ip,
+      Regexp: textOf<NamePattern | undefined>('regexp.Regexp', undefined, (text) => compiled(compile, text)),
+    }),
+    DefaultIP: ip,
+  });
+  const records = request.Records.map(({ Name, IP, Regexp }) => ({
+    name: Name,
+    ip: IP,
+    ...(Regexp === undefined ? {} : { pattern: Regexp }),
+  }));
+  try {
+    zones.add({ name: request.Name, records, ...(request.DefaultIP === '' ? {} : { defaultIP: request.DefaultIP }) });
+  } catch (error) {
+    if (error instanceof ZoneError) throw new RequestError(400, error.message);
+    throw error;
+  }
+}
+
+/** Empty for none. An IPv4 address may be written as IPv6 does, `::ffff:192.0.2.1`. */
+function parseIp(text: string): string {
+  const plain = text.replace(/^::ffff:(?=[\d.]+$)/i, '');
+  if (plain === '' || parseIpv4(plain) !== undefined) return plain;
+  throw new RequestError(400, `invalid IP address: ${text}${isIP(text) === 6 ? ' (only IPv4 addresses can be answered with)' : ''}`);
+}
+
+function compiled(compile: CompilePattern, text: string): NamePattern {
+  try {
+    return compile(text);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new RequestError(400, message.startsWith('error parsing regexp') ? message : `error parsing regexp: ${message}`);
+  }
+}

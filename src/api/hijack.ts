@@ -1,0 +1,63 @@
+/** The two requests that take their connection over: `/connect` becomes a VM's link, `/tunnel` a connection to a guest (contract §13.3, §13.4). */
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { parseIpv4 } from '../packet/address.ts';
+import type { VirtualNetwork } from '../network.ts';
+import { splice } from './splice.ts';
+
+export const CONNECT = '/connect';
+export const TUNNEL = '/tunnel';
+
+/** Milliseconds that a client has to close its side of a tunnel that did not come about. */
+const LINGER = 1000;
+
+export interface TunnelTarget {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** What is wrong with a tunnel's query; the status is Go's, but for an address that crashes the original's request (contract §16 row 14). */
+export interface TunnelFault {
+  readonly status: 400 | 500;
+  readonly text: string;
+}
+
+export function parseTunnel(query: URLSearchParams): TunnelTarget | TunnelFault {
+  const ip = query.get('ip') ?? '';
+  const port = query.get('port') ?? '';
+  if (ip === '') return { status: 500, text: 'ip is mandatory' };
+  const reason = /^\d+$/.test(port) ? (Number(port) > 65_535 ? 'value out of range' : undefined) : 'invalid syntax';
+  if (reason !== undefined) return { status: 500, text: `strconv.ParseUint: parsing ${JSON.stringify(port)}: ${reason}` };
+  if (parseIpv4(ip) === undefined) return { status: 400, text: `ip must be the IPv4 address of a guest, not ${JSON.stringify(ip)}` };
+  return { ip, port: Number(port) };
+}
+
+/** Frames begin at once, in both directions; nothing is answered. `rest` came behind the request. `name` is for the log. */
+export function connectVm(network: Pick<VirtualNetwork, 'attachSocket'>, socket: Socket, rest: Buffer, name: string): void {
+  network.attachSocket(socket, rest, name);
+}
+
+/**
+ * `OK`, then the guest's bytes. The client is told so before the guest is asked, as gvproxy does: a guest that refuses looks like
+ * one that closes at once. Rejects with the dial's error; then the connection is closed.
+ */
+export async function tunnel(network: Pick<VirtualNetwork, 'dial'>, socket: Duplex, rest: Buffer, target: TunnelTarget): Promise<void> {
+  const abort = new AbortController();
+  const gone = (): void => abort.abort(new Error('the client has gone'));
+  socket.on('error', () => {});
+  socket.once('close', gone);
+  socket.write('OK');
+  if (rest.length > 0) socket.unshift(rest);
+  try {
+    const guest = await network.dial(target.ip, target.port, { signal: abort.signal });
+    socket.off('close', gone);
+    splice(socket, guest);
+  } catch (error) {
+    // What the client sends meanwhile is read and dropped: a connection closed over unread bytes is reset, and `OK` with it.
+    socket.resume();
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), LINGER).unref();
+    socket.once('close', () => clearTimeout(timer));
+    throw error;
+  }
+}

@@ -1,0 +1,89 @@
+/** Opens the stream socket that an endpoint URL names, as Node's server (contract §5.1). */
+import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { type AddressInfo, createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { EINVAL, ENOENT } from '../system/errno.ts';
+import { SystemError } from '../system/error.ts';
+
+/** Bytes of a unix socket's path (unix(7): 108 with the final zero). */
+const PATH_LIMIT = 107;
+
+export interface OpenServer {
+  readonly server: Server;
+  /** What was bound, with the port that the kernel chose for port 0. */
+  readonly address: string;
+  /** The host as the URL names it; undefined for a unix socket. */
+  readonly host: string | undefined;
+}
+
+/**
+ * `unix://PATH` or `tcp://HOST:PORT`; without HOST every address, port 0 for a free one. A stale file is not removed: whoever
+ * starts us knows whether another process still uses it. Closing the server removes its file. Rejects with SystemError, the
+ * resolver's error, or TypeError for a URL that names no place to listen on, with Go's messages.
+ */
+export async function openServer(url: string, accept: (socket: Socket) => void): Promise<OpenServer> {
+  // Not `URL`: that refuses `tcp://:80`.
+  const [, scheme = '', authority = '', path = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)/i.exec(url)!;
+  // Half-open: a client may end its request and wait for the answer, and a tunnel's two directions end on their own.
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
+  if (scheme.toLowerCase() === 'unix') return openUnix(server, decoded(path));
+  if (scheme.toLowerCase() === 'tcp') return openTcp(server, authority.slice(authority.lastIndexOf('@') + 1));
+  throw new TypeError(`unexpected scheme ${JSON.stringify(scheme)} in ${url} (want unix:///PATH or tcp://HOST:PORT)`);
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    throw new TypeError(`invalid URL escape in ${path}`);
+  }
+}
+
+async function openUnix(server: Server, path: string): Promise<OpenServer> {
+  const bytes = Buffer.byteLength(path);
+  if (bytes < 1 || bytes > PATH_LIMIT || path.includes('\0')) {
+    throw new SystemError('bind', EINVAL, { address: path, advice: 'a unix socket path has 1 to 107 bytes' });
+  }
+  await listen(server, { path }, (errno) => {
+    // Node says "permission denied" where the folder is missing.
+    throw new SystemError('bind', existsSync(dirname(path)) ? errno : ENOENT, { address: path });
+  });
+  return { server, address: `unix://${path}`, host: undefined };
+}
+
+async function openTcp(server: Server, authority: string): Promise<OpenServer> {
+  const { host, port } = hostPort(authority);
+  // IPv4 where a name has both families, as Go does.
+  const address = host === '' || isIP(host) > 0 ? host : (await lookup(host, { verbatim: false })).address;
+  await listen(server, address === '' ? { port } : { port, host: address }, (errno) => {
+    throw new SystemError('bind', errno, { address, port });
+  });
+  const bound = server.address() as AddressInfo;
+  return { server, address: `tcp://${bound.address.includes(':') ? `[${bound.address}]` : bound.address}:${bound.port}`, host };
+}
+
+async function listen(server: Server, options: ListenOptions, failed: (errno: number) => never): Promise<void> {
+  server.listen({ ...options, exclusive: true });
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const { errno } = error as NodeJS.ErrnoException;
+    if (errno === undefined) throw error;
+    failed(Math.abs(errno));
+  }
+}
+
+/** As Go splits them: an empty port is 0. */
+function hostPort(text: string): { host: string; port: number } {
+  if (text === '') return { host: '', port: 0 };
+  const refuse = (reason: string, what = text): never => {
+    throw new TypeError(`listen tcp: address ${what}: ${reason}`);
+  };
+  const [, bracketed, plain = '', digits] = /^(?:\[(.*)\]|(.*?))(?::([^:\]]*))?$/s.exec(text)!;
+  if (digits === undefined) return refuse('missing port in address');
+  if (plain.includes(':')) return refuse('too many colons in address');
+  if (!/^\d*$/.test(digits) || Number(digits) > 65_535) return refuse('invalid port', digits);
+  return { host: bracketed ?? plain, port: Number(digits) };
+}
