@@ -32,9 +32,9 @@ export function parseTunnel(query: URLSearchParams): TunnelTarget | TunnelFault 
   return { ip, port: Number(port) };
 }
 
-/** Frames begin at once, in both directions; nothing is answered. `rest` came behind the request. `name` is for the log. */
+/** Frames begin at once, in both directions; nothing is answered. `rest` came behind the request. `name` is for the log. Throws when there can be no other VM; then the connection is closed. */
 export function connectVm(network: Pick<VirtualNetwork, 'attachSocket'>, socket: Socket, rest: Buffer, name: string): void {
-  network.attachSocket(socket, rest, name);
+  if (!network.attachSocket(socket, rest, name)) throw new Error('there is no room for another VM');
 }
 
 /**

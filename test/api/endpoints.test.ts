@@ -117,6 +117,8 @@ test('§13.6: a zone that is added answers at once, newest record first, and its
   const add = async (zone: unknown): Promise<void> => assert.deepEqual(brief(await ask('POST', ADD, JSON.stringify(zone))), [200, '']);
   await add({ Name: 'dynamic.test.', DefaultIP: '192.168.127.9' });
   assert.deepEqual(await guest.resolve('any.dynamic.test'), ['192.168.127.9']);
+  const bare = '[{"Name":"dynamic.test.","Records":null,"DefaultIP":"192.168.127.9"}]\n';
+  assert.equal((await ask('GET', '/services/dns/all')).body, bare);
   await add({ name: 'test.', records: [{ name: 'a', ip: '192.168.127.3' }] });
   await add({
     name: 'Dynamic.test.',

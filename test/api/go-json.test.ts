@@ -43,6 +43,8 @@ test('§13.2: what is no JSON is refused in the words of Go', () => {
 test('§13.2: only the first value is read', () => {
   assert.equal(parseFirstValue('"a" and more'), 'a');
   assert.equal(parseFirstValue('true}'), true);
+  assert.deepEqual(parseFirstValue(' { \n} x'), new JsonObject([]));
+  assert.deepEqual(parseFirstValue('[\t] x'), []);
   assert.deepEqual(parseFirstValue('[1][2]'), [new JsonNumber('1')]);
 });
 
