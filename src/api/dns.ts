@@ -1,15 +1,12 @@
 /** `/services/dns/…`: the gateway's own names (contract §13.5, §13.6). */
 import { isIP } from 'node:net';
 import { parseIpv4 } from '../packet/address.ts';
-import type { DnsRecord, DnsZone } from '../network-options.ts';
+import { compileRe2 } from '../config/re2.ts';
+import type { DnsRecord, DnsZone, NamePattern } from '../network-options.ts';
 import { ZoneError, type Zones } from '../service/dns/zones.ts';
 import { RequestError } from './forwarder.ts';
 import { decode, listOf, TEXT, textOf } from './go-decode.ts';
 import { parseFirstValue } from './go-json.ts';
-
-export type NamePattern = NonNullable<DnsRecord['pattern']>;
-/** A record's regular expression, unanchored. Throws with Go's message. */
-export type CompilePattern = (text: string) => NamePattern;
 
 /** Null when there are none, as Go writes a slice that was never made. */
 export function listZones(zones: readonly DnsZone[]): unknown {
@@ -44,14 +41,14 @@ interface RecordRequest {
 }
 
 /** Throws JsonError or RequestError. */
-export function addZone(zones: Zones, body: string, compile: CompilePattern): void {
+export function addZone(zones: Zones, body: string): void {
   const ip = textOf('net.IP', '', parseIp);
   const request = decode<ZoneRequest>(parseFirstValue(body), 'types.Zone', {
     Name: TEXT,
     Records: listOf<RecordRequest>('types.Record', {
       Name: TEXT,
       IP: ip,
-      Regexp: textOf<NamePattern | undefined>('regexp.Regexp', undefined, (text) => compiled(compile, text)),
+      Regexp: textOf<NamePattern | undefined>('regexp.Regexp', undefined, compiled),
     }),
     DefaultIP: ip,
   });
@@ -75,9 +72,9 @@ function parseIp(text: string): string {
   throw new RequestError(400, `invalid IP address: ${text}${isIP(text) === 6 ? ' (only IPv4 addresses can be answered with)' : ''}`);
 }
 
-function compiled(compile: CompilePattern, text: string): NamePattern {
+function compiled(text: string): NamePattern {
   try {
-    return compile(text);
+    return compileRe2(text);
   } catch (error) {
     const { message } = error as Error;
     throw new RequestError(400, message.startsWith('error parsing regexp') ? message : `error parsing regexp: ${message}`);

@@ -1,6 +1,5 @@
 /** `/debug/pprof/…` at level debug (contract §13.1): what V8 has of what Go's profiler offers there. */
 import type { ServerResponse } from 'node:http';
-import { Session } from 'node:inspector/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Target } from './path.ts';
 import { send, sendError } from './reply.ts';
@@ -43,6 +42,8 @@ export async function profile(response: ServerResponse, target: Target): Promise
 }
 
 async function recordCpu(milliseconds: number): Promise<unknown> {
+  // Loaded when it is asked for: it costs every start of the program otherwise.
+  const { Session } = await import('node:inspector/promises');
   const session = new Session();
   session.connect();
   try {

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { VirtualNetwork } from '../network.ts';
 import type { Origin } from './access.ts';
-import { addZone, type CompilePattern, listZones } from './dns.ts';
+import { addZone, listZones } from './dns.ts';
 import { expose, type ForwardRegistry, listForwards, RequestError, unexpose } from './forwarder.ts';
 import { CONNECT, parseTunnel, TUNNEL } from './hijack.ts';
 import type { Target } from './path.ts';
@@ -20,7 +20,6 @@ export type ApiNetwork = Pick<
 export interface RouteContext {
   readonly network: ApiNetwork;
   readonly forwards: ForwardRegistry;
-  readonly compilePattern: CompilePattern;
 }
 
 export interface ApiRequest {
@@ -84,7 +83,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
   '/leases': leases,
   '/services/dhcp/leases': leases,
   '/services/dns/all': json(HOST, ({ network }) => listZones(network.zones.list())),
-  '/services/dns/add': change(HOST, ({ network, compilePattern }, body) => addZone(network.zones, body, compilePattern)),
+  '/services/dns/add': change(HOST, ({ network }, body) => addZone(network.zones, body)),
   '/services/forwarder/all': json(EVERYWHERE, ({ forwards }) => listForwards(forwards)),
   '/services/forwarder/expose': change(EVERYWHERE, ({ forwards }, body, client) => expose(forwards, body, client)),
   '/services/forwarder/unexpose': change(EVERYWHERE, ({ forwards }, body) => unexpose(forwards, body)),

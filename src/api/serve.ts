@@ -3,7 +3,6 @@ import type { Socket } from 'node:net';
 import type { VirtualNetwork } from '../network.ts';
 import type { Listener, Vm } from '../flow/listener.ts';
 import { type GuestAccess, tokenDigest } from './access.ts';
-import type { CompilePattern } from './dns.ts';
 import type { ForwardRegistry } from './forwarder.ts';
 import { openServer } from './listen.ts';
 import type { ApiNetwork } from './routes.ts';
@@ -18,8 +17,6 @@ const HTTP_PORT = 80;
 export interface ApiOptions {
   readonly network: ApiNetwork;
   readonly forwards: ForwardRegistry;
-  /** For `Regexp` of a DNS record. Default: JavaScript's own expressions. */
-  readonly compilePattern?: CompilePattern;
   /** Bearer token that guests must send, 32 characters or more (contract §19, #724). Default: none. */
   readonly apiToken?: string;
   /** The token is wanted on the host's side too. Default false: there file permissions and the loopback decide. */
@@ -48,11 +45,9 @@ export interface ApiListener {
   close(): Promise<void>;
 }
 
-function common(
-  options: ApiOptions,
-): Pick<ConstructorParameters<typeof ApiServer>[0], 'network' | 'forwards' | 'compilePattern' | 'failed' | 'timeout'> {
-  const { network, forwards, compilePattern = (text) => new RegExp(text), failed = () => {}, timeout } = options;
-  return { network, forwards, compilePattern, failed, timeout };
+function common(options: ApiOptions): Pick<ConstructorParameters<typeof ApiServer>[0], 'network' | 'forwards' | 'failed' | 'timeout'> {
+  const { network, forwards, failed = () => {}, timeout } = options;
+  return { network, forwards, failed, timeout };
 }
 
 /**
