@@ -11,8 +11,8 @@ function later(usage: string): string {
 
 export const GVPROXY_FLAGS = {
   config: { kind: 'string', usage: 'Use a YAML configuration file' },
-  listen: { kind: 'list', usage: later('URLs to serve the control API on') },
-  services: { kind: 'string', usage: later('Exposes the same HTTP API as the -listen flag, without the /connect endpoint') },
+  listen: { kind: 'list', usage: 'URLs to serve the control API on: unix:///path or tcp://host:port' },
+  services: { kind: 'string', usage: 'Exposes the same HTTP API as the -listen flag, without the /connect endpoint' },
   debug: { kind: 'bool', usage: 'Print debug info' },
   pcap: { kind: 'string', usage: 'Capture network traffic to a pcapng file' },
   mtu: { kind: 'int', usage: `Set the MTU, from ${MTU_MINIMUM} to ${MTU_MAXIMUM}, default is ${DEFAULT_MTU}` },
@@ -37,6 +37,8 @@ export const GVPROXY_FLAGS = {
   'pid-file': { kind: 'string', usage: 'Generate a file with the PID in it' },
   'log-file': { kind: 'string', usage: 'Output log messages to a given file path' },
   'log-format': { kind: 'string', usage: 'Write log messages as text (the default) or json' },
+  'guest-api': { kind: 'string', usage: 'What guests may ask the API on port 80 of the gateway: full (the default), read-only or off' },
+  'api-token-file': { kind: 'string', usage: 'File with the bearer token that guests must send to the API' },
   'ec2-metadata-access': { kind: 'bool', usage: 'Permits access to the EC2 metadata service (169.254.0.0/16)' },
   notification: { kind: 'string', usage: 'Socket to be notified of events: unix:///path' },
   version: { kind: 'bool', usage: 'Print version information' },

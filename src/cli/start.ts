@@ -1,6 +1,7 @@
 /** What gvproxy opens once the network is there, in the original's order (contract §4.1, steps 7 to 13). */
 import { type GvproxyConfig, INTERFACES } from '../config/gvproxy-config.ts';
 import type { LinkKind, VirtualNetwork } from '../network.ts';
+import { serveGuestsOn, serveHost } from './api.ts';
 import { listenErrorText } from './go-errors.ts';
 import { notInThisVersion } from './gvproxy-flags.ts';
 import type { Log } from './log.ts';
@@ -34,18 +35,13 @@ export interface Run {
 export async function start(run: Run): Promise<void> {
   const { config, network, notifications } = run;
   network.forwards.openSshTunnel = sshTunnels(run);
-  for (const url of config.listen) await serveApi(run, url, 'listen');
+  for (const url of config.listen) await serveHost(run, url, 'listen');
   notifications.send('ready');
-  if (config.services !== '') await serveApi(run, config.services, 'services');
+  if (config.services !== '') await serveHost(run, config.services, 'services');
+  await serveGuestsOn(run);
   countBytes(run);
   await startLinks(run);
   await startSshForwards(run);
-}
-
-/** The HTTP API (contract §13.1), with `/connect` on `-listen` only. */
-async function serveApi({ log, program }: Run, url: string, flag: 'listen' | 'services'): Promise<void> {
-  log.info(flag === 'listen' ? `listening ${url}` : `enabling services API. Listening ${url}`);
-  throw new Error(`cannot listen: ${notInThisVersion(flag, program)}`);
 }
 
 async function startLinks(run: Run): Promise<void> {

@@ -11,6 +11,8 @@ export function effectiveConfig(config: GvproxyConfig): string {
     'log-file': config.logFile,
     'log-format': config.logFormat === 'text' ? '' : config.logFormat,
     'pid-file': config.pidFile,
+    'guest-api': config.guestApi === 'full' ? '' : config.guestApi,
+    'api-token-file': config.apiTokenFile,
     services: config.services,
     notification: config.notification,
     interfaces: withoutEmpty(config.interfaces),

@@ -1,4 +1,4 @@
-/** The shape of gvproxy's configuration file (contract §3.1, §3.2, §19), and two keys of our own: `log-format`, `stack.tcp…`. */
+/** The shape of gvproxy's configuration file (contract §3.1, §3.2, §19), and keys of our own: `log-format`, `guest-api`, `api-token-file`. */
 import { z } from 'zod';
 import { parseDuration } from './duration.ts';
 import { re2Fault } from './re2.ts';
@@ -47,6 +47,8 @@ export const FILE_SCHEMA = z.object({
   'log-file': text,
   'log-format': z.enum(['text', 'json'], 'want text or json').optional(),
   'pid-file': text,
+  'guest-api': z.enum(['full', 'read-only', 'off'], 'want full, read-only or off').optional(),
+  'api-token-file': text,
   services: text,
   notification: text,
   'ec2-metadata-access': z.boolean().optional(),

@@ -4,7 +4,7 @@ import { DEFAULT_MTU, DEVICE_MAC, DEVICE_UUID, GATEWAY_MAC, internalZones, sshFo
 import { parseDuration } from './duration.ts';
 import type { ConfigFile } from './file-schema.ts';
 import { type LogLevel, parseLogLevel } from './log-level.ts';
-import { type AddressPlan, planAddresses } from './subnet.ts';
+import { type AddressPlan, ConfigError, planAddresses } from './subnet.ts';
 
 /** How VMs attach, each a URL or empty; in the order in which they are opened (contract §4.1). */
 export const INTERFACES = ['vpnkit', 'qemu', 'bess', 'vfkit', 'stdio'] as const;
@@ -39,6 +39,9 @@ export interface GvproxyConfig {
   readonly logFile: string;
   readonly logFormat: string;
   readonly pidFile: string;
+  readonly guestApi: 'full' | 'read-only' | 'off';
+  /** Path. */
+  readonly apiTokenFile: string;
   readonly forwards: readonly SshForwardConfig[];
   readonly stack: StackConfig;
 }
@@ -68,6 +71,8 @@ export interface CommandLine {
   readonly 'pid-file': string;
   readonly 'log-file': string;
   readonly 'log-format': string;
+  readonly 'guest-api': string;
+  readonly 'api-token-file': string;
   readonly 'ec2-metadata-access': boolean;
   readonly notification: string;
 }
@@ -101,10 +106,17 @@ export function resolveGvproxyConfig(flags: CommandLine, surroundings: Surroundi
     logFile: flags['log-file'] || (file['log-file'] ?? ''),
     logFormat: flags['log-format'] || (file['log-format'] ?? 'text'),
     pidFile: flags['pid-file'] || (file['pid-file'] ?? ''),
+    guestApi: guestAccess(flags['guest-api'] || (file['guest-api'] ?? 'full')),
+    apiTokenFile: flags['api-token-file'] || (file['api-token-file'] ?? ''),
     forwards: [...fileForwards(file), ...commandLineForwards(flags)],
     stack: resolveStack(flags, surroundings, logLevel === 'debug'),
   } satisfies GvproxyConfig;
   return config;
+}
+
+function guestAccess(text: string): GvproxyConfig['guestApi'] {
+  if (text === 'full' || text === 'read-only' || text === 'off') return text;
+  throw new ConfigError(`guest-api can't be ${JSON.stringify(text)}: want full, read-only or off`);
 }
 
 /** Known before all else, for the log of what follows. */

@@ -210,18 +210,9 @@ test('§4.6: a link that can not be opened is a hypervisor_error, and a receiver
 
 test('§4.1: what is not built yet is refused where it would start, with 1', async () => {
   const folder = temporaryFolder();
-  writeFileSync(join(folder, 'key'), '');
   const later = (flag: string): string =>
     `flag -${flag} is not supported by this version of guestwire; gvproxy -help marks those that are not`;
   const cases: [string[], string[]][] = [
-    [
-      ['-listen', `unix://${folder}/api.sock`],
-      [`info: listening unix://${folder}/api.sock`, `error: gvproxy exiting: cannot listen: ${later('listen')}`],
-    ],
-    [
-      ['-services', 'tcp://:0'],
-      ['info: enabling services API. Listening tcp://:0', `error: gvproxy exiting: cannot listen: ${later('services')}`],
-    ],
     [['-listen-vpnkit', 'unix:///x'], [`error: gvproxy exiting: vpnkit listen error: ${later('listen-vpnkit')}`]],
     [['-listen-bess', `unixpacket://${folder}/b`], [`error: gvproxy exiting: bess listen error: ${later('listen-bess')}`]],
     [['-listen-vfkit', `unixgram://${folder}/v`], [`error: gvproxy exiting: vfkit listen error: ${later('listen-vfkit')}`]],

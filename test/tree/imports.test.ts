@@ -37,7 +37,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     because: 'configuration is turned into options before a network exists',
   },
   cli: {
-    may: ['config', 'network', 'network-options', 'link/port', 'service/dns/host-files', 'forward', 'ssh'],
+    may: ['config', 'network', 'network-options', 'link/port', 'service/dns/host-files', 'forward', 'ssh', 'api'],
     because: 'programs own the process and nothing below them',
   },
   testing: {

@@ -1,0 +1,42 @@
+/** The HTTP API as the command line asks for it (contract §13.1); what it is made of is loaded when the network is there. */
+import { readFileSync } from 'node:fs';
+import { fileErrorText, listenErrorText } from './go-errors.ts';
+import type { Run } from './start.ts';
+
+/** Rejects with what the log is to say. */
+export async function serveHost({ network, config, log, atEnd }: Run, url: string, flag: 'listen' | 'services'): Promise<void> {
+  log.info(flag === 'listen' ? `listening ${url}` : `enabling services API. Listening ${url}`);
+  const { serveApi } = await import('../api/serve.ts');
+  try {
+    const services = flag === 'services';
+    const debug = config.logLevel === 'debug';
+    const failed = (text: string): void => log.error(text);
+    const listener = await serveApi({ url, network, forwards: network.forwards, services, debug, failed });
+    atEnd(() => listener.close());
+    if (!url.endsWith(listener.address.replace(/^.*:/, ':'))) log.info(`listening on ${listener.address}`);
+  } catch (error) {
+    throw new Error(`cannot listen: ${listenErrorText(error)}`, { cause: error });
+  }
+}
+
+/** Port 80 of the gateway. Throws with what the log is to say. */
+export async function serveGuestsOn({ network, config, log, atEnd }: Run): Promise<void> {
+  const { guestApi } = config;
+  if (guestApi === 'off') return;
+  const { serveGuests } = await import('../api/serve.ts');
+  const apiToken = readToken(config.apiTokenFile);
+  const failed = (text: string): void => log.error(text);
+  const listener = serveGuests({ network, forwards: network.forwards, guestApi, failed, ...(apiToken !== undefined && { apiToken }) });
+  if (listener !== null) atEnd(() => listener.close());
+}
+
+/** Contract §19, #724: of the file, else of the environment. */
+function readToken(path: string): string | undefined {
+  let text = process.env['GVISOR_API_TOKEN'] ?? '';
+  try {
+    if (path !== '') text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Error(`cannot read the API token: ${fileErrorText(error)} (flag -api-token-file)`, { cause: error });
+  }
+  return text.trim() === '' && path === '' ? undefined : text.trim();
+}
