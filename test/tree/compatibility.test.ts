@@ -1,0 +1,47 @@
+/** The page on compatibility leaves nothing out. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { GVPROXY_FLAGS } from '../../src/cli/gvproxy-flags.ts';
+import { FILE_SCHEMA } from '../../src/config/file-schema.ts';
+import { ROOT } from '../guest/process.ts';
+
+const page = readFileSync(join(ROOT, 'docs/compatibility.md'), 'utf8');
+/** What stands in the first column of a table, each name for itself. */
+const rows = page
+  .split('\n')
+  .filter((line) => line.startsWith('| `'))
+  .flatMap((line) => [...line.split('|')[1]!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
+
+test('there is a row for each flag, and none for another', () => {
+  const flags = rows.filter((name) => name.startsWith('-'));
+  assert.deepEqual(
+    flags.toSorted(),
+    Object.keys(GVPROXY_FLAGS)
+      .map((name) => `-${name}`)
+      .toSorted(),
+  );
+});
+
+test('a flag is called later as long as it is refused', () => {
+  for (const [name, { usage }] of Object.entries(GVPROXY_FLAGS)) {
+    assert.equal(page.includes(`| \`-${name}\` | later |`), usage.endsWith('(not in this version)'), name);
+  }
+});
+
+test('there is a row for each key of the configuration file', () => {
+  const { stack, ...top } = FILE_SCHEMA.shape;
+  const keys = [...Object.keys(top), ...Object.keys(stack.unwrap().shape).map((name) => `stack.${name}`)];
+  for (const key of keys) assert.ok(rows.includes(key), key);
+});
+
+test('there is a row for each endpoint', () => {
+  const source = ['routes', 'server'].map((name) => readFileSync(join(ROOT, `src/api/${name}.ts`), 'utf8')).join('\n');
+  const paths = [...source.matchAll(/'(\/(?:connect|tunnel|stats|cam|leases|services|debug)[a-z/]*)'/g)].map(([, path]) => path!);
+  assert.ok(paths.length >= 8, paths.join());
+  for (const path of new Set(paths)) {
+    const named = path.startsWith('/debug/') ? '/debug/pprof/' : path;
+    assert.ok(rows.includes(named), path);
+  }
+});
