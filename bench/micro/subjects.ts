@@ -148,6 +148,7 @@ class Entry implements FlowEntry {
   readonly neighbour: Neighbour;
   readonly vm: Port;
   hash = 0;
+  serial = 0;
 
   constructor(vm: Port, neighbour: Neighbour, guestPort: number) {
     this.vm = vm;

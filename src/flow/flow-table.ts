@@ -27,12 +27,22 @@ export interface FlowEntry {
   readonly vm: Port;
   /** The table's hash of the above; set by `add`. */
   hash: number;
+  /** Increasing from 1, never reused within the table; set by `add`. */
+  serial: number;
+}
+
+/** Hears of flows as they come and go. Called within the packet path: does no work but what it was made for. */
+export interface FlowWatcher<F> {
+  added(flow: F): void;
+  removed(flow: F): void;
 }
 
 const SMALLEST = 256;
 
 export class FlowTable<F extends FlowEntry> {
   readonly shares: FairShares<Port>;
+  watcher: FlowWatcher<F> | null = null;
+  #serial = 0;
   readonly #key0: number;
   readonly #key1: number;
   /** Index into #flows plus one; 0 is free. Twice as many slots as flows at least. */
@@ -87,6 +97,7 @@ export class FlowTable<F extends FlowEntry> {
   add(flow: F): void {
     this.shares.claim(flow.vm);
     flow.neighbour.flows++;
+    flow.serial = ++this.#serial;
     flow.hash = this.#hash(
       flow.guest0,
       flow.guest1,
@@ -101,6 +112,7 @@ export class FlowTable<F extends FlowEntry> {
     this.#flows.push(flow);
     if (this.#flows.length * 2 > this.#slots.length) this.#rebuild(this.#slots.length * 2);
     else this.#place(flow, this.#flows.length);
+    this.watcher?.added(flow);
   }
 
   remove(flow: F): void {
@@ -119,6 +131,7 @@ export class FlowTable<F extends FlowEntry> {
     }
     this.#flows.pop();
     if (this.#slots.length > SMALLEST * 2 && this.#flows.length * 16 < this.#slots.length) this.#rebuild(this.#slots.length / 4);
+    this.watcher?.removed(flow);
   }
 
   #slotOf(flow: F): number {

@@ -27,6 +27,7 @@ function entry([guest, guestPort, remote, remotePort]: Key): FlowEntry {
     neighbour: new Neighbour(0, 0, 0xffff, guest),
     vm,
     hash: 0,
+    serial: 0,
   };
 }
 
@@ -134,6 +135,7 @@ test('the hash is HalfSipHash-2-4: the published vector of 36 bytes', () => {
     neighbour: new Neighbour(0, 0, 0, 0),
     vm,
     hash: 0,
+    serial: 0,
   };
   table.add(flow);
   assert.equal(flow.hash >>> 0, 0xecc65ce7);

@@ -30,7 +30,7 @@ import { refuse, sendAck, sendSyn } from './output.ts';
 import { isAboutSize, takePathMtu } from './path-mtu.ts';
 import { PutOffAcks } from './put-off-acks.ts';
 import { acceptable, drainBuffer, flushToHost, releaseBuffer, takeData } from './receive.ts';
-import { Segment } from './segment.ts';
+import { afterSyn, isOpening, Segment } from './segment.ts';
 import { BatchChain } from '../batch-chain.ts';
 import { armTimeWait, expire, rearm } from './timers.ts';
 import { discardAcknowledged, transmit } from './transmit.ts';
@@ -130,6 +130,15 @@ export class TcpEngine implements Transport, FlowOwner {
 
   [Symbol.iterator](): Iterator<TcpFlow> {
     return this.#ctx.table[Symbol.iterator]();
+  }
+
+  get flows(): FlowTable<TcpFlow> {
+    return this.#ctx.table;
+  }
+
+  /** Resets a flow on both sides. */
+  reset(flow: TcpFlow): void {
+    if (!flow.removed) abort(this.#ctx, flow);
   }
 
   /** Guests' connections to `port` of the gateway go to `accept`. Throws when the port is taken. */
@@ -482,15 +491,4 @@ export class TcpEngine implements Transport, FlowOwner {
 function reopens(flow: TcpFlow, segment: Segment): boolean {
   const opens = flow.endpoint === null && isOpening(segment);
   return opens && ((segment.sequence - flow.rcvNxt) | 0) > 0;
-}
-
-function isOpening(segment: Segment): boolean {
-  return (segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN;
-}
-
-/** The text behind a SYN-ACK's SYN. */
-function afterSyn(segment: Segment): Segment {
-  segment.sequence = (segment.sequence + 1) | 0;
-  segment.flags &= ~tcp.SYN;
-  return segment;
 }

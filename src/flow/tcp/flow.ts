@@ -51,6 +51,9 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   readonly remote3: number;
   readonly remotePort: number;
   hash = 0;
+  serial = 0;
+  /** The host's side began: a forward, or a program that dialled. */
+  fromHost = false;
 
   state: State = State.CLOSED;
   readonly neighbour: Neighbour;

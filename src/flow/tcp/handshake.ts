@@ -192,6 +192,7 @@ export function openFromHost(
 ): TcpFlow {
   const flow = new TcpFlow(owner, neighbour, guestPort, remote, remotePort);
   flow.state = State.SYN_SENT;
+  flow.fromHost = true;
   flow.endpoint = endpoint;
   endpoint.handler = flow;
   // What the host has sent, ended or broken before now came with events that nobody heard.

@@ -48,3 +48,15 @@ export class Segment {
 export function windowField(bytes: number, scale: number): number {
   return Math.min(bytes >>> scale, 0xffff);
 }
+
+/** Asks for a connection, and for nothing else. */
+export function isOpening(segment: Segment): boolean {
+  return (segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN)) === tcp.SYN;
+}
+
+/** The text behind a SYN-ACK's SYN. */
+export function afterSyn(segment: Segment): Segment {
+  segment.sequence = (segment.sequence + 1) | 0;
+  segment.flags &= ~tcp.SYN;
+  return segment;
+}

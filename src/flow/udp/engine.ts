@@ -81,6 +81,11 @@ export class UdpEngine implements Transport {
     return this.#ctx.services;
   }
 
+  /** Conversations that there are. */
+  get flows(): FlowTable<UdpFlow> {
+    return this.#ctx.table;
+  }
+
   get size(): number {
     return this.#ctx.table.size;
   }
@@ -240,6 +245,11 @@ export class UdpEngine implements Transport {
     this.#ctx.order.delete(flow);
     this.#blocked.delete(flow);
     flow.endpoint.close();
+  }
+
+  /** Ends a conversation; neither side is told. */
+  end(flow: UdpFlow): void {
+    this.#remove(flow);
   }
 
   close(): void {

@@ -28,6 +28,9 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   readonly remote3: number;
   readonly remotePort: number;
   hash = 0;
+  serial = 0;
+  /** The host's side began: a forward, or a program that dialled. */
+  fromHost = false;
   readonly neighbour: Neighbour;
   readonly vm: Port;
   endpoint!: DatagramEndpoint;

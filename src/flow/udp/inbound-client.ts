@@ -24,6 +24,7 @@ export class InboundClient implements FlowEntry, DatagramEndpoint, DatagramPeer 
   readonly neighbour: Neighbour;
   readonly vm: Port;
   hash = 0;
+  serial = 0;
   scope = 0;
   local0 = 0;
   local1 = 0;

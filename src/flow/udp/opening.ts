@@ -108,6 +108,7 @@ export function openFromHost(
   if (port === 0 || isTaken(ctx, neighbour, guestPort, remote, port)) return null;
   makeRoom(ctx, neighbour.port);
   const flow = new UdpFlow(ctx, neighbour, guestPort, [remote.w0, remote.w1, remote.w2, remote.w3], port);
+  flow.fromHost = true;
   flow.endpoint = endpoint;
   endpoint.handler = flow;
   adopt(ctx, flow);

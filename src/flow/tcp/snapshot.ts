@@ -1,0 +1,29 @@
+/** A TCP flow as it is listed. */
+import { describe, type FlowSnapshot, type TcpStateName } from '../snapshot.ts';
+import type { TcpFlow } from './flow.ts';
+
+/** By `State`. */
+const NAMES: readonly TcpStateName[] = [
+  'CLOSED',
+  'CONNECTING',
+  'SYN-SENT',
+  'SYN-RECEIVED',
+  'ESTABLISHED',
+  'FIN-WAIT-1',
+  'FIN-WAIT-2',
+  'CLOSE-WAIT',
+  'CLOSING',
+  'LAST-ACK',
+  'TIME-WAIT',
+];
+
+export function stateName(flow: TcpFlow): TcpStateName {
+  return NAMES[flow.state]!;
+}
+
+/** `now`: milliseconds of the engine's clock. */
+export function snapshotTcp(flow: TcpFlow, now: number): FlowSnapshot {
+  // The window is tuned from the SYN on, and only by what the guest sends.
+  const heard = Math.max(flow.lastHeard, flow.tunedAt);
+  return { ...describe(flow, 'tcp'), state: stateName(flow), idle: heard === 0 ? null : Math.max(0, Math.floor(now - heard)) };
+}
