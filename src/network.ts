@@ -7,7 +7,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { IpAddress, parseIpv4 } from './packet/address.ts';
+import { formatIpv4, IpAddress, parseIpv4 } from './packet/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './packet/ipv4.ts';
 import { formatMac, parseMac } from './packet/mac.ts';
 import { close } from './system/syscalls.ts';
@@ -32,6 +32,7 @@ import { Gateway } from './gateway/gateway.ts';
 import { WAITING_LIMIT } from './gateway/neighbour.ts';
 import { type DialOptions, GuestDialer } from './flow/dial.ts';
 import { EchoForwarder } from './flow/echo.ts';
+import { FlowList } from './flow/flow-list.ts';
 import type { Listener, StreamService } from './flow/listener.ts';
 import { FlowPolicy } from './flow/policy.ts';
 import { GatewayServices } from './flow/service-host.ts';
@@ -75,6 +76,8 @@ export interface NetworkEvents {
   station: [mac: string, port: Port];
   /** The VM of a MAC address has gone. */
   stationGone: [mac: string, port: Port];
+  /** A guest was given an IPv4 address, or keeps it for another hour. */
+  lease: [address: string, mac: string];
 }
 
 /** Bytes read at a time from a VM that was attached by its descriptor. */
@@ -102,6 +105,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #zones: Zones;
   readonly #services: GatewayServices;
   readonly #dialer: GuestDialer;
+  /** Conversations with guests, to look at and to end. */
+  readonly flows: FlowList;
   /** VMs attached by descriptor; made for the first of them. */
   #attached: StreamPorts | null = null;
   #capture: Capture | null = null;
@@ -186,7 +191,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     gateway.onDetached((port) => this.#leases.detached(port));
     gateway.onDetached((port) => this.#detached(port));
     const { mtu, dnsSearchDomains: searchDomains } = options;
-    this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains });
+    const leased = (holder: string, given: number): void => void this.emit('lease', formatIpv4(given), holder);
+    this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains, leased });
     const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
     const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
     const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
@@ -207,6 +213,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       inbound: this.#udp.inbound,
       whyNoGuest: (guest) => whyNoGuest(guest, options),
     });
+    this.flows = new FlowList(this.#tcp, this.#udp, timers);
     this.#dhcp.listen(this.#services);
     this.#dns.listen(this.#services);
     const { macs } = this.#switch;
@@ -348,6 +355,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   /** MAC address → id of the port it was last seen on (gvproxy's CAM, contract §7). */
   get stations(): Map<string, number> {
     return new Map([...this.#switch.macs].map(({ hi, lo, port }) => [formatMac(hi, lo), port.id]));
+  }
+
+  /** VMs that are attached: their ends of the wire, with their counters. */
+  get ports(): readonly Port[] {
+    return [...this.#switch.ports];
   }
 
   /**
