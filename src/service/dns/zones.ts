@@ -79,6 +79,16 @@ export class Zones {
     this.#zones = this.#zones.with(index, merged);
   }
 
+  /** As `add`, but nothing stays of the zone that was there before. */
+  replace(zone: DnsZone): void {
+    checkZone(zone);
+    this.#checkChangeable(zone.name);
+    const index = this.#index(zone.name);
+    if (index < 0 && this.#zones.length >= ZONE_LIMIT) throw new ZoneError(`there are ${ZONE_LIMIT} zones already`);
+    if (zone.records.length > RECORD_LIMIT) throw new ZoneError(`zone ${zone.name} would have more than ${RECORD_LIMIT} records`);
+    this.#zones = index < 0 ? [...this.#zones, zone] : this.#zones.with(index, zone);
+  }
+
   /** `name` without the final dot. Undefined when no zone owns it. */
   answer(name: string, type: number, search: Search): ZoneAnswer | undefined {
     const question = `${name}.`;

@@ -125,3 +125,21 @@ test('zones and records that are added without end come to a limit', () => {
   assert.throws(() => zones.add({ name: 'z0.', records: records.slice(0, 1) }), ZoneError);
   zones.add({ name: 'z1.', records: records.slice(0, 1) });
 });
+
+test('a zone that is replaced keeps its place and nothing else', () => {
+  const zones = new Zones([
+    { name: 'b.a.', records: [{ name: 'x', ip: '10.0.0.1' }], defaultIP: '10.0.0.2' },
+    { name: 'a.', records: [], defaultIP: '10.0.0.3' },
+  ]);
+  zones.replace({ name: 'B.a.', records: [{ name: 'y', ip: '10.0.0.4' }] });
+  assert.equal(ask(zones, 'y.b.a'), '10.0.0.4');
+  assert.equal(ask(zones, 'x.b.a'), 'nxdomain');
+  zones.replace({ name: 'c.', records: [], defaultIP: '10.0.0.5' });
+  assert.deepEqual(
+    zones.list().map(({ name }) => name),
+    ['B.a.', 'a.', 'c.'],
+  );
+  assert.throws(() => zones.replace({ name: 'd.', records: [] }), /needs a record or a default IP/);
+  const trusted = new Zones([{ name: 'containers.internal.', records: [], defaultIP: '10.0.0.1' }]);
+  assert.throws(() => trusted.replace({ name: 'Containers.internal.', records: [], defaultIP: '10.0.0.2' }), /is protected/);
+});
