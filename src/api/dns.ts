@@ -22,7 +22,8 @@ function record({ name, ip, pattern }: DnsRecord): unknown {
   return { Name: name, IP: ip, ...(pattern === undefined ? {} : { Regexp: sourceOf(pattern) }) };
 }
 
-function sourceOf(pattern: NamePattern): string {
+/** A pattern as it was given. */
+export function sourceOf(pattern: NamePattern): string {
   // A RegExp escapes slashes in its source; Go's expressions don't.
   const { source } = pattern;
   return pattern instanceof RegExp ? source.replaceAll('\\/', '/') : source;

@@ -45,7 +45,18 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     because: 'the soft guest judges the product and shares nothing with it but the wire formats',
   },
   api: {
-    may: ['network', 'network-options', 'network-counters', 'packet/address', 'system', 'flow/listener', 'service/dns/zones', 'config/re2'],
+    may: [
+      'network',
+      'network-options',
+      'network-counters',
+      'packet/address',
+      'system',
+      'flow/listener',
+      'flow/flow-list',
+      'flow/snapshot',
+      'service/dns/zones',
+      'config/re2',
+    ],
     because: 'the HTTP API shows and changes a network as its users do',
   },
   'network-counters': {

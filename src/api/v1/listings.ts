@@ -1,0 +1,94 @@
+/** What there is to see and not to change: leases, stations, ports, counters. */
+import { createRoute, z } from '@hono/zod-openapi';
+import type { V1App } from './app.ts';
+import { parseIpv4 } from '../../packet/address.ts';
+import { counterTree, type CounterTree } from './counter-tree.ts';
+import type { V1Network } from './subject.ts';
+
+const count = z.number().int().min(0);
+
+const leaseSchema = z.object({ address: z.ipv4(), mac: z.string() }).openapi('Lease');
+const stationSchema = z
+  .object({
+    mac: z.string(),
+    port: count.openapi({ description: 'Id of the port it was last seen on.' }),
+    name: z.string().nullable().openapi({ description: "That port's name." }),
+  })
+  .openapi('Station');
+const portSchema = z
+  .object({
+    id: count.openapi({ description: 'Never reused while the network lives.' }),
+    name: z.string(),
+    counters: z
+      .object({ rxFrames: count, rxBytes: count, rxDropped: count, txFrames: count, txBytes: count, txDropped: count })
+      .openapi({ description: 'rx: from the VM. Bytes are those of Ethernet frames.' }),
+  })
+  .openapi('Port');
+const treeSchema: z.ZodType<CounterTree> = z
+  .record(z.string(), z.unknown())
+  .openapi('Counters', { description: 'Numbers by name, in groups.' }) as unknown as z.ZodType<CounterTree>;
+const totalsSchema = z
+  .object({
+    bytesSent: count.openapi({ description: 'Bytes of frames to VMs since the start.' }),
+    bytesReceived: count.openapi({ description: 'Bytes of frames from VMs since the start.' }),
+    ports: count,
+    flows: z.object({ tcp: count, udp: count }),
+    counters: treeSchema,
+  })
+  .openapi('Totals');
+
+const leases = createRoute({
+  method: 'get',
+  path: '/v1/leases',
+  summary: 'Which address belongs to which MAC address, static leases included',
+  responses: {
+    200: { description: 'In order of address.', content: { 'application/json': { schema: z.object({ leases: z.array(leaseSchema) }) } } },
+  },
+});
+const stations = createRoute({
+  method: 'get',
+  path: '/v1/stations',
+  summary: 'MAC addresses that VMs have sent from',
+  responses: {
+    200: { description: 'By port.', content: { 'application/json': { schema: z.object({ stations: z.array(stationSchema) }) } } },
+  },
+});
+const ports = createRoute({
+  method: 'get',
+  path: '/v1/ports',
+  summary: 'VMs that are attached',
+  responses: {
+    200: { description: 'In order of id.', content: { 'application/json': { schema: z.object({ ports: z.array(portSchema) }) } } },
+  },
+});
+const counters = createRoute({
+  method: 'get',
+  path: '/v1/counters',
+  summary: 'Everything that is counted',
+  responses: { 200: { description: 'As of now.', content: { 'application/json': { schema: totalsSchema } } } },
+});
+
+export function listingRoutes(app: V1App, network: V1Network): void {
+  app.openapi(leases, (c) => {
+    const all = [...network.leases].map(([address, mac]) => ({ address, mac }));
+    return c.json({ leases: all.toSorted((a, b) => (parseIpv4(a.address)! >>> 0) - (parseIpv4(b.address)! >>> 0)) }, 200);
+  });
+
+  app.openapi(stations, (c) => {
+    const names = new Map(network.ports.map(({ id, name }) => [id, name]));
+    return c.json({ stations: [...network.stations].map(([mac, port]) => ({ mac, port, name: names.get(port) ?? null })) }, 200);
+  });
+
+  app.openapi(ports, (c) => {
+    const all = network.ports.map(({ id, name, counters }) => ({ id, name, counters: { ...counters } }));
+    return c.json({ ports: all.toSorted((a, b) => a.id - b.id) }, 200);
+  });
+
+  app.openapi(counters, (c) => {
+    const { bytesSent, bytesReceived, flows } = network;
+    return c.json(
+      { bytesSent, bytesReceived, ports: network.ports.length, flows: flows.size, counters: counterTree(network.counters) },
+      200,
+    );
+  });
+}
