@@ -1,7 +1,10 @@
 /** The HTTP API as the command line asks for it (contract §13.1); what it is made of is loaded when the network is there. */
 import { readFileSync } from 'node:fs';
+import type { V1 } from '../api/server.ts';
+import type { VirtualNetwork } from '../network.ts';
 import { fileErrorText, listenErrorText } from './go-errors.ts';
 import type { Run } from './start.ts';
+import { version } from './version.ts';
 
 /** Rejects with what the log is to say. */
 export async function serveHost({ network, config, log, atEnd }: Run, url: string, flag: 'listen' | 'services'): Promise<void> {
@@ -11,12 +14,34 @@ export async function serveHost({ network, config, log, atEnd }: Run, url: strin
     const services = flag === 'services';
     const debug = config.logLevel === 'debug';
     const failed = (text: string): void => log.error(text);
-    const listener = await serveApi({ url, network, forwards: network.forwards, services, debug, failed });
+    const v1 = lazyV1(network, failed);
+    const listener = await serveApi({ url, network, forwards: network.forwards, services, debug, failed, v1 });
     atEnd(() => listener.close());
     if (!url.endsWith(listener.address.replace(/^.*:/, ':'))) log.info(`listening on ${listener.address}`);
   } catch (error) {
     throw new Error(`cannot listen: ${listenErrorText(error)}`, { cause: error });
   }
+}
+
+/** Its libraries take longer to load than all the rest, and most never ask for it. */
+function lazyV1(network: VirtualNetwork, failed: (text: string) => void): V1 {
+  let loaded: Promise<V1> | undefined;
+  const load = async (): Promise<V1> => {
+    const { createV1 } = await import('../api/v1/v1.ts');
+    return createV1(network, network.forwards, { version: version(), failed });
+  };
+  return {
+    handle: (request, response, lift) => {
+      loaded ??= load();
+      loaded.then(
+        (v1) => v1.handle(request, response, lift),
+        (error: unknown) => {
+          failed(`cannot load the API below /v1/: ${(error as Error).message}`);
+          response.writeHead(500).end();
+        },
+      );
+    },
+  };
 }
 
 /** Port 80 of the gateway. Throws with what the log is to say. */

@@ -296,7 +296,7 @@ test('bad flags and addresses end with the messages and statuses of the contract
     [['-mtu', 'abc'], 2, /^invalid value "abc" for flag -mtu: parse error\n/],
     [['-debug=maybe'], 2, /^invalid boolean value "maybe" for -debug: parse error\n/],
     [['---x'], 2, /^bad flag syntax: ---x\n/],
-    [['-help'], 0, /^Usage of gvproxy:\n {2}-config string\n/],
+    [['-help'], 0, /^Usage of gvproxy:\n {2}-api-token-file string\n/],
     [['-subnet', 'nonsense'], 1, /level=fatal msg="failed to parse subnet: invalid CIDR address: nonsense"/],
     [['-subnet', '10.0.0.0/30'], 1, /failed to identify usable gateway IP address in subnet: subnet too small/],
     [['-subnet', '192.168.127.1/24'], 1, /failed to validate configuration IPs: IP must not be address of subnet: 192.168.127.1/],
