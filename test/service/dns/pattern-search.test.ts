@@ -30,3 +30,17 @@ test('a name that a pattern backtracks on is answered SERVFAIL', async () => {
   assert.deepEqual(await bench.addresses('aaa.testing', OTHER), ['10.0.0.1']);
   assert.equal(bench.upstream.asked.length, 0);
 });
+
+test('an expression that is no RegExp is searched to the end, however slow the machine', () => {
+  const search = new PatternSearch(() => 0);
+  const slow = {
+    source: 'a',
+    [Symbol.search]: (name: string): number => {
+      const end = performance.now() + 80;
+      while (performance.now() < end);
+      return name.indexOf('a');
+    },
+  };
+  assert.equal(search.search(slow, 'ba', VM), true);
+  assert.equal(search.search(/b/, 'ba', VM), true);
+});
