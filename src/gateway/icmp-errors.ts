@@ -3,11 +3,13 @@ import { finish, type Sum } from '../packet/checksum.ts';
 import * as icmp from '../packet/icmpv4.ts';
 import * as ipv4 from '../packet/ipv4.ts';
 import type { Arena } from '../runtime/arena.ts';
+import { RateLimit } from '../runtime/rate-limit.ts';
 import type { TimerWheel } from '../runtime/timer-wheel.ts';
+import type { Port } from '../link/port.ts';
 import type { InboundPacket } from './packet.ts';
 import type { Ipv4Output } from './ipv4-output.ts';
 
-/** Errors per second, and how many may come at once (contract §8.2). */
+/** Errors per second, and how many may come at once (contract §8.2); to each VM, so that none uses up what tells another its path's MTU. */
 const RATE = 1000;
 const BURST = 50;
 /** RFC 1812 §4.3.2.3: as much of the packet as fits 576 bytes. */
@@ -25,8 +27,7 @@ export class IcmpErrors {
   readonly #scratch: number;
   readonly #gateway: number;
   readonly #broadcast: number;
-  #tokens = BURST;
-  #filled = 0;
+  readonly #limit: RateLimit<Port> = new RateLimit(RATE, BURST);
 
   constructor(arena: Arena, sum: Sum, timers: TimerWheel, output: Ipv4Output, gateway: number, broadcast: number) {
     this.#arena = arena;
@@ -36,7 +37,6 @@ export class IcmpErrors {
     this.#gateway = gateway;
     this.#broadcast = broadcast;
     this.#scratch = arena.allocate(4096);
-    this.#filled = timers.now;
   }
 
   /** Destination unreachable; codes in src/packet/icmpv4.ts. */
@@ -58,7 +58,8 @@ export class IcmpErrors {
   }
 
   #send(packet: InboundPacket, type: number, code: number, rest: number, source: number): void {
-    if (!this.#answerable(packet) || !this.#take()) {
+    const vm = packet.neighbour.port;
+    if (vm === null || !this.#answerable(packet) || !this.#limit.take(vm, this.#timers.now)) {
       this.suppressed++;
       return;
     }
@@ -83,15 +84,5 @@ export class IcmpErrors {
     if ((ipv4.fragment(bytes, packet.header) & ipv4.OFFSET_MASK) !== 0) return false;
     if (packet.protocol !== ipv4.PROTOCOL_ICMP) return true;
     return packet.end > packet.payload && !icmp.isError(icmp.type(bytes, packet.payload));
-  }
-
-  /** A token bucket. */
-  #take(): boolean {
-    const { now } = this.#timers;
-    this.#tokens = Math.min(this.#tokens + ((now - this.#filled) * RATE) / 1000, BURST);
-    this.#filled = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
   }
 }

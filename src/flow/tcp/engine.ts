@@ -10,6 +10,7 @@ import type { Sum } from '../../packet/checksum.ts';
 import * as tcp from '../../packet/tcp.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
+import { RateLimit } from '../../runtime/rate-limit.ts';
 import type { TimerWheel } from '../../runtime/timer-wheel.ts';
 import type { IcmpReport } from '../../gateway/icmp-input.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
@@ -39,7 +40,7 @@ import { discardAcknowledged, transmit } from './transmit.ts';
 const CHAIN_LIMIT = 16_384;
 /** One VM may have so many times the flows that are left for the others: alone eight ninths of the limit. */
 const SHARE = 8;
-/** RFC 5961 §7: challenge ACKs per second, for all flows. */
+/** RFC 5961 §7: challenge ACKs per second. By VM: a limit that others share tells them what happens in its flows (CVE-2016-5696). */
 const CHALLENGES_PER_SECOND = 100;
 
 export const DEFAULT_TCP_LIMITS: TcpLimits = {
@@ -85,8 +86,7 @@ export class TcpEngine implements Transport, FlowOwner {
   readonly #timeWait: Set<TcpFlow> = new Set();
   readonly #initialSequence: InitialSequence;
   readonly #wake: () => void;
-  #challenges = 0;
-  #challengeSecond = 0;
+  readonly #challenges: RateLimit<Port> = new RateLimit(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND);
   #ephemeral = 0;
 
   /** `wake` asks the turn loop for a pump when work arises outside a turn. */
@@ -294,12 +294,7 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   #challenge(flow: TcpFlow): void {
-    const second = Math.floor(this.#ctx.timers.now / 1000);
-    if (second !== this.#challengeSecond) {
-      this.#challengeSecond = second;
-      this.#challenges = 0;
-    }
-    if (this.#challenges++ >= CHALLENGES_PER_SECOND) return;
+    if (!this.#challenges.take(flow.vm, this.#ctx.timers.now)) return;
     this.counters.challengeAcks++;
     this.#acknowledgeNow(flow);
   }
