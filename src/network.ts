@@ -88,6 +88,9 @@ const TCP_DESCRIPTORS = 0.65;
 const UDP_DESCRIPTORS = 0.2;
 /** The same of connections to forwarded ports that wait for their guest. */
 const WAITING_DESCRIPTORS = 0.05;
+/** The same of forwards, and how many there are at most. */
+const FORWARD_DESCRIPTORS = 0.08;
+const FORWARDS = 1024;
 
 export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #options: ResolvedOptions;
@@ -212,6 +215,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       guest: { neighbours: gateway.neighbours, tcp: this.#tcp, timers, clients },
       inbound: this.#udp.inbound,
       whyNoGuest: (guest) => whyNoGuest(guest, options),
+      limit: Math.min(FORWARDS, Math.floor(descriptors * FORWARD_DESCRIPTORS)),
     });
     this.flows = new FlowList(this.#tcp, this.#udp, timers);
     this.#dhcp.listen(this.#services);

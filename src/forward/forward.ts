@@ -23,9 +23,10 @@ export interface Forward extends ForwardRequest {
  * Why a forward could not be made or removed, for those that answer requests (contract §13.7):
  * `remote`: the remote is no `a.b.c.d:port` (400 there, all others 500); `address`: it can't be forwarded to or from;
  * `conflict`: protocol and local are taken by another forward; `bind`: the host refuses the address, `cause` tells;
- * `unsupported`: a protocol or scheme that is not known or not of this platform; `not-found`: nothing to remove.
+ * `unsupported`: a protocol or scheme that is not known or not of this platform; `not-found`: nothing to remove;
+ * `limit`: there are too many.
  */
-export type ForwardErrorCode = 'remote' | 'address' | 'conflict' | 'bind' | 'unsupported' | 'not-found';
+export type ForwardErrorCode = 'remote' | 'address' | 'conflict' | 'bind' | 'unsupported' | 'not-found' | 'limit';
 
 export class ForwardError extends Error {
   override readonly name: string = 'ForwardError';

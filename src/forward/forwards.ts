@@ -16,6 +16,8 @@ export type OpenSshTunnel = (local: string, remote: string) => Forward | Promise
 export interface ForwardsOptions extends Pick<ForwardWorld, 'host' | 'inbound'> {
   readonly guest: Omit<GuestSide, 'counters'>;
   readonly whyNoGuest: WhyNoGuest;
+  /** Forwards at once: guests may ask for them too, and each holds a descriptor. */
+  readonly limit: number;
 }
 
 /** Opens a forward's socket: all that can be checked without it was. */
@@ -27,15 +29,17 @@ export class Forwards {
   readonly counters: ForwardCounters = new ForwardCounters();
   readonly #world: ForwardWorld;
   readonly #whyNoGuest: WhyNoGuest;
+  readonly #limit: number;
   readonly #forwards: Map<string, Forward> = new Map();
   /** Keys of forwards that are being made. */
   readonly #reserved: Set<string> = new Set();
   #closed = false;
 
   constructor(options: ForwardsOptions) {
-    const { host, inbound, guest, whyNoGuest } = options;
+    const { host, inbound, guest, whyNoGuest, limit } = options;
     this.#world = { host, inbound, guest: { ...guest, counters: this.counters } };
     this.#whyNoGuest = whyNoGuest;
+    this.#limit = limit;
   }
 
   /** Listens, and goes on until it is unexposed or closed. Rejects with ForwardError. */
@@ -76,6 +80,7 @@ export class Forwards {
    */
   exposeNow(protocol: 'tcp' | 'udp', address: IpAddress, port: number, local: string, target: ForwardTarget): HostForward {
     if (port !== 0) this.#reserved.delete(this.#reserve({ protocol, local }));
+    else this.#checkRoom();
     const listening = (protocol === 'tcp' ? listenTcp : listenUdp)(this.#world, address, port, target);
     const named = port === 0 ? local.replace(/\d*$/, String(listening.port)) : local;
     const remote = `${target.address.toString()}:${target.port}`;
@@ -105,13 +110,19 @@ export class Forwards {
     return [...this.#forwards.values()].toSorted((a, b) => compare(a.local, b.local) || compare(a.protocol, b.protocol));
   }
 
-  /** Throws ForwardError when the key is taken or being taken. */
+  #checkRoom(): void {
+    if (this.#forwards.size + this.#reserved.size < this.#limit) return;
+    throw new ForwardError('limit', `too many forwards: there are ${this.#limit} already, and one must be unexposed before another`);
+  }
+
+  /** Throws ForwardError when the key is taken or being taken, or there are too many. */
   #reserve({ protocol, local }: Pick<ForwardRequest, 'protocol' | 'local'>): string {
     if (this.#closed) throw new Error('the network is closed');
     const key = keyOf({ protocol, local });
     if (this.#forwards.has(key) || this.#reserved.has(key)) {
       throw new ForwardError('conflict', `proxy already running for ${protocol} on ${local}`);
     }
+    this.#checkRoom();
     this.#reserved.add(key);
     return key;
   }

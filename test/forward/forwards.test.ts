@@ -242,6 +242,23 @@ test('§14.5: static forwards may be of UDP and of names; any failure is fatal',
   await network.close();
 });
 
+test('there are 1024 forwards at most, however many are asked for at once; one that goes makes room for another', async (t) => {
+  const network = await VirtualNetwork.create();
+  t.after(() => network.close());
+  // Each text of port 0 is another forward.
+  const locals = Array.from({ length: 1100 }, (_, i) => `127.0.0.1:${'0'.repeat(i + 1)}`);
+  const settled = await Promise.allSettled(locals.map((local) => network.forwards.expose({ protocol: 'tcp', local, remote: REMOTE })));
+  const refused = settled.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+  const limit = locals.length - refused.length;
+  assert.ok(limit > 0 && limit <= 1024, String(limit));
+  assert.equal(network.forwards.list().length, limit);
+  const full = { code: 'limit', message: `too many forwards: there are ${limit} already, and one must be unexposed before another` };
+  for (const { reason } of refused) assert.deepEqual({ code: reason.code, message: reason.message }, full);
+  assert.throws(() => network.forward('127.0.0.1:0', REMOTE), full);
+  network.forwards.unexpose('tcp', locals[0]!);
+  network.forward('127.0.0.1:0', REMOTE);
+});
+
 test('a network that closes takes its forwards along, those too that wait for a resolver', async () => {
   const network = await VirtualNetwork.create();
   const { boundPort } = await network.forwards.expose({ protocol: 'tcp', local: `${OWN}:0`, remote: REMOTE });
