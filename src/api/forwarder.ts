@@ -70,7 +70,7 @@ function refused(error: unknown): RequestError {
 
 /** `:8080` is that port of who asks: so guests say "my own". The rest is judged by the registry. */
 function completeRemote(remote: string, client: string | undefined): string {
-  if (!/:[^\]]*$/.test(remote)) throw new RequestError(400, `address ${remote}: missing port in address`);
+  if (remote.lastIndexOf(':') <= remote.lastIndexOf(']')) throw new RequestError(400, `address ${remote}: missing port in address`);
   if (!remote.startsWith(':') || remote.indexOf(':', 1) >= 0) return remote;
   // What Go calls the other end of a unix socket.
   if (client === undefined) throw new RequestError(400, 'address @: missing port in address');

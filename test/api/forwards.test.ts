@@ -4,9 +4,10 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { expose } from '../../src/api/forwarder.ts';
 import { serveApi, serveGuests } from '../../src/api/serve.ts';
 import { temporaryFolder } from '../guest/process.ts';
-import { type Answer, type Bench, bench, collect, dialUrl, parseAnswer, requestText } from './fixture.ts';
+import { type Answer, type Bench, bench, collect, dialUrl, FakeForwards, parseAnswer, requestText } from './fixture.ts';
 
 type Post = (path: 'expose' | 'unexpose', body: object) => Promise<Answer>;
 
@@ -80,6 +81,14 @@ test('§14.1, §14.2: what can not be forwarded is refused with the status and t
   await refused({ remote, protocol: 'sctp' }, 500, 'unknown protocol sctp');
   await refused({ remote, protocol: 'npipe' }, 500, 'named pipes are not supported by this platform');
   await refused({ remote: 'http://x', protocol: 'unix' }, 500, 'remote protocol for unix forwarder is not implemented: http');
+});
+
+test('a remote of nothing but colons holds nobody up', async () => {
+  const started = performance.now();
+  const remote = `${':'.repeat(100_000)}]`;
+  const message = `address ${remote}: missing port in address`;
+  await assert.rejects(expose(new FakeForwards(), JSON.stringify({ remote }), '192.168.127.2'), { status: 400, message });
+  assert.ok(performance.now() - started < 3000);
 });
 
 test('§18.2: a unix socket of the host leads to the guest’s port, exposed from inside the guest', async (t) => {
