@@ -8,7 +8,7 @@ import { CONNECT, parseTunnel, TUNNEL } from './hijack.ts';
 import type { Target } from './path.ts';
 import { profile, PROFILES } from './profile.ts';
 import { sendEmpty, sendJson } from './reply.ts';
-import { readBody } from './request-body.ts';
+import { FORWARD_BODY, readBody, ZONE_BODY } from './request-body.ts';
 import { stats } from './stats.ts';
 
 /** What the API shows and changes. */
@@ -46,9 +46,10 @@ function json(where: readonly Origin[], value: (context: RouteContext) => unknow
   return { where, handle: (context, _request, response) => sendJson(response, value(context)) };
 }
 
-/** Takes a body, and answers with nothing when it went well. */
+/** Takes a body of `limit` bytes at most, and answers with nothing when it went well. */
 function change(
   where: readonly Origin[],
+  limit: number,
   run: (context: RouteContext, body: string, client: string | undefined) => void | Promise<void>,
 ): Route {
   return {
@@ -56,7 +57,7 @@ function change(
     post: true,
     write: true,
     async handle(context, { request, client }, response) {
-      await run(context, await readBody(request), client);
+      await run(context, await readBody(request, limit), client);
       sendEmpty(response);
     },
   };
@@ -83,10 +84,10 @@ const ROUTES: Readonly<Record<string, Route>> = {
   '/leases': leases,
   '/services/dhcp/leases': leases,
   '/services/dns/all': json(HOST, ({ network }) => listZones(network.zones.list())),
-  '/services/dns/add': change(HOST, ({ network }, body) => addZone(network.zones, body)),
+  '/services/dns/add': change(HOST, ZONE_BODY, ({ network }, body) => addZone(network.zones, body)),
   '/services/forwarder/all': json(EVERYWHERE, ({ forwards }) => listForwards(forwards)),
-  '/services/forwarder/expose': change(EVERYWHERE, ({ forwards }, body, client) => expose(forwards, body, client)),
-  '/services/forwarder/unexpose': change(EVERYWHERE, ({ forwards }, body) => unexpose(forwards, body)),
+  '/services/forwarder/expose': change(EVERYWHERE, FORWARD_BODY, ({ forwards }, body, client) => expose(forwards, body, client)),
+  '/services/forwarder/unexpose': change(EVERYWHERE, FORWARD_BODY, ({ forwards }, body) => unexpose(forwards, body)),
 };
 
 const DEBUG: Route = { where: ['listen'], handle: (_context, { target }, response) => profile(response, target) };

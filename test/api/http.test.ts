@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { readBody } from '../../src/api/request-body.ts';
 import { serveApi } from '../../src/api/serve.ts';
 import { listenErrorText } from '../../src/cli/go-errors.ts';
 import { temporaryFolder } from '../guest/process.ts';
@@ -121,6 +125,27 @@ test('a body of more than 1 MiB is refused, whether it says so or not', async (t
   assert.match(chunked, /^HTTP\/1\.1 413 /);
   const whole = await ask('POST', '/services/dns/add', ' '.repeat(1 << 20));
   assert.deepEqual([whole.status, whole.body], [400, 'EOF\n']);
+  for (const path of ['/services/forwarder/expose', '/services/forwarder/unexpose']) {
+    const forward = await ask('POST', path, ' '.repeat(4097));
+    assert.deepEqual([forward.status, forward.body], [413, 'request body too large: the limit is 4096 bytes\n'], path);
+  }
+});
+
+test('a body that comes byte by byte takes the memory of its bytes', async () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const size = 300_000;
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  let grown = 0;
+  async function* bytes(): AsyncGenerator<Buffer> {
+    for (let i = 0; i < size; i++) yield Buffer.from('x');
+    collectGarbage();
+    grown = process.memoryUsage().heapUsed - before;
+  }
+  const request = { headers: {}, iterator: () => bytes() } as unknown as IncomingMessage;
+  assert.equal((await readBody(request, size)).length, size);
+  assert.ok(grown < 8 << 20, `${grown} bytes`);
 });
 
 test('§13.2: clients that are slow or silent are cut off, at every stage', async (t) => {
