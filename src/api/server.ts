@@ -37,7 +37,14 @@ export interface ServerOptions extends RouteContext {
 interface Conversation {
   readonly client: string | undefined;
   readonly deadline: Deadline;
+  /** Requests that are not answered. */
+  unanswered: number;
+  /** Resolves when what came before is answered, and others had a turn. */
+  turn: Promise<void>;
 }
+
+/** Requests that may wait for the answers of those before them. */
+const PIPELINED = 32;
 
 /** HTTP/1.1 wants one `Host`, which may be empty (RFC 9112 §3.2). */
 function hostFault(isHttp11: boolean, hosts: number): string | undefined {
@@ -88,7 +95,8 @@ export class ApiServer {
       turnAway(connection);
       return;
     }
-    const conversation = { client, deadline: new Deadline(connection, this.#options.timeout) };
+    const deadline = new Deadline(connection, this.#options.timeout);
+    const conversation = { client, deadline, unanswered: 0, turn: Promise.resolve() };
     this.#connections.add(connection);
     this.#conversations.set(connection, conversation);
     connection.once('close', () => {
@@ -141,6 +149,18 @@ export class ApiServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const conversation = this.#conversations.get(request.socket);
     if (conversation === undefined) return void request.socket.destroy();
+    // Node reads everything that is there, and hands all of it over at once.
+    if (request.socket.destroyed) return;
+    if (++conversation.unanswered > PIPELINED) return void request.socket.destroy();
+    const { turn } = conversation;
+    conversation.turn = new Promise((resolve) => {
+      response.once('close', () => {
+        conversation.unanswered--;
+        setImmediate(resolve);
+      });
+    });
+    await turn;
+    if (request.socket.destroyed) return;
     conversation.deadline.renew();
     response.once('finish', () => conversation.deadline.renew());
     try {

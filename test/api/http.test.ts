@@ -99,6 +99,41 @@ test('§13.2: a connection serves one request after the other, and those sent ah
   socket.destroy();
 });
 
+test('requests that are sent ahead are answered one at a time, and others get their turn between them', async (t) => {
+  const forwards = new FakeForwards();
+  const { exchange } = await bench(t, { forwards });
+  const asked: number[] = [];
+  let turns = 0;
+  forwards.list = () => {
+    asked.push(turns);
+    return [];
+  };
+  let next = setImmediate(function turn() {
+    turns++;
+    next = setImmediate(turn);
+  });
+  t.after(() => clearImmediate(next));
+  const count = 32;
+  const path = '/services/forwarder/all';
+  const ahead = `GET ${path} HTTP/1.1\r\nHost: \r\n\r\n`.repeat(count - 1);
+  const answers = await exchange(ahead + requestText('GET', path, '', { Host: '' }));
+  assert.equal(answers.split('[]\n').length - 1, count);
+  assert.ok(new Set(asked).size > count / 4, asked.join(' '));
+});
+
+test('a client that sends more than 32 requests ahead is cut off', async (t) => {
+  const forwards = new FakeForwards();
+  const { exchange, ask } = await bench(t, { forwards });
+  let asked = 0;
+  forwards.list = () => {
+    asked++;
+    return [];
+  };
+  await exchange('GET /services/forwarder/all HTTP/1.1\r\nHost: \r\n\r\n'.repeat(1000)).catch(() => {});
+  assert.ok(asked <= 32, String(asked));
+  assert.equal((await ask('GET', '/services/forwarder/all')).status, 200);
+});
+
 test('what is no HTTP is answered and ended', async (t) => {
   const { exchange } = await bench(t);
   assert.match(await exchange('\0\0\0\0\n\r\n\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\n400 Bad Request$/);
