@@ -1,5 +1,6 @@
 /** One SSH connection to a guest, from its handshake to its end. */
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel, ConnectConfig, ServerHostKeyAlgorithm } from 'ssh2';
 import { keyType, knownHostKeys, type KnownHostKeys } from './known-hosts.ts';
@@ -30,6 +31,8 @@ const OPEN_PATIENCE = 5000;
 const OPEN_TIMEOUT = 30_000;
 /** Bytes: ssh2 buffers 2 MiB and has granted 2 MiB more when the reader pauses. */
 const CHANNEL_BUFFER = 5 << 20;
+/** Bytes of a private key's file; 16,384 bits of RSA take 13,000. */
+const KEY_FILE = 64 << 10;
 /** Bytes of answers that a server asked for and does not read. */
 const UNREAD_ANSWERS = 2 << 20;
 
@@ -221,12 +224,27 @@ function typeOfKey(algorithm: ServerHostKeyAlgorithm): string {
 
 async function readIdentity({ identity, passphrase }: SshTarget, parse: (text: string) => unknown): Promise<string> {
   try {
-    const key = await usableKey(await readFile(identity, 'utf8'), passphrase);
+    const key = await usableKey(await readKeyFile(identity), passphrase);
     const parsed = parse(key);
     if (parsed instanceof Error) throw parsed;
     return key;
   } catch (error) {
     throw new CredentialError(`identity file ${identity}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Guests name files too, through the API: reading a device never ends, opening a FIFO may wait for ever. */
+async function readKeyFile(path: string): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile() && !stats.isDirectory()) throw new Error('it is no regular file');
+    if (stats.size > KEY_FILE && stats.isFile()) throw new Error(`it has ${stats.size} bytes: too many for a private key`);
+    // Files of /proc say that they are empty, and may have no end either.
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(KEY_FILE), 0, KEY_FILE, 0);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { test } from 'node:test';
@@ -74,10 +74,18 @@ test('an identity file that is broken or missing is named', async (t) => {
   const folder = temporaryFolder(t);
   const broken = join(folder, 'broken');
   writeFileSync(broken, '-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n-----END OPENSSH PRIVATE KEY-----\n');
+  const fifo = join(folder, 'fifo');
+  run('mkfifo', [fifo]);
+  const huge = join(folder, 'huge');
+  writeFileSync(huge, '');
+  truncateSync(huge, 2 ** 32);
   for (const [identity, reason] of [
+    [huge, 'it has 4294967296 bytes: too many for a private key'],
     [broken, ''],
     [join(folder, 'none'), 'ENOENT'],
     [folder, 'EISDIR'],
+    ['/dev/zero', 'it is no regular file'],
+    [fifo, 'it is no regular file'],
   ] as const) {
     const dial = (): never => assert.fail('nothing is dialled without a key');
     const options = { target: targetOf({ identity }), dial, log: new RecordedLog(), knownHosts: '/nonexistent' };
