@@ -11,7 +11,7 @@ import { splice } from './splice.ts';
 import type { SshTarget } from './target.ts';
 
 export interface SshForwardOptions {
-  /** Path of the socket. A socket that stands there is replaced; the new one has mode 0600. */
+  /** Path of the socket. A socket that nobody listens on is replaced; the new one has mode 0600. */
   readonly local: string;
   readonly remote: SshTarget;
   readonly dial: Dial;

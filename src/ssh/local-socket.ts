@@ -4,11 +4,11 @@
  */
 import { fchmodSync, lstatSync, statSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from '../system/constants.ts';
-import { EADDRINUSE, EINVAL } from '../system/errno.ts';
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM } from '../system/constants.ts';
+import { EADDRINUSE, ECONNREFUSED, EINVAL } from '../system/errno.ts';
 import { check, SystemError } from '../system/error.ts';
 import { writeUnixSockaddr } from '../system/memory.ts';
-import { addressOf, bindSocket, close, duplicate, listen, socket } from '../system/syscalls.ts';
+import { addressOf, bindSocket, close, connect, duplicate, listen, socket } from '../system/syscalls.ts';
 
 /** Connections of one socket at a time; more wait in the kernel. */
 const CONNECTION_LIMIT = 1024;
@@ -28,7 +28,7 @@ export class LocalSocket {
   #retry: NodeJS.Timeout | undefined;
 
   /**
-   * Listens at once, with mode 0600 and after removing a socket that stands there; nothing is accepted before `accept` is
+   * Listens at once, with mode 0600 and after removing a socket that nobody listens on; nothing is accepted before `accept` is
    * called. Connections are handed over paused and half-open. Throws SystemError.
    */
   constructor(path: string, onConnection: (socket: Socket) => void) {
@@ -108,7 +108,7 @@ function bound(path: string): number {
   const context = { address: path };
   const size = writeUnixSockaddr(new Uint8Array(scratch), 0, path);
   if (size < 0) throw new SystemError('bind', EINVAL, { ...context, advice: 'a unix socket path has 1 to 107 bytes' });
-  removeStale(path);
+  removeStale(path, addressOf(scratch), size);
   const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', context);
   try {
     // Linux gives the file the mode of the socket: it never exists with another one, and the process's umask stays alone.
@@ -122,12 +122,16 @@ function bound(path: string): number {
   }
 }
 
-/** A socket may go; what else stands there was hardly meant, and a guest that uses the API must not be able to delete it. */
-function removeStale(path: string): void {
+/** What an earlier process has left may go. What else stands there is somebody's, and a guest that uses the API must not be able to delete it. */
+function removeStale(path: string, address: number, size: number): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isSocket()) {
     throw new SystemError('bind', EADDRINUSE, { address: path, advice: 'what stands there is not a socket: choose another path' });
   }
-  unlinkSync(path);
+  // Of another kind: a server would take one of its own kind for a client.
+  const fd = check(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket', { address: path });
+  const answer = connect(fd, address, size);
+  close(fd);
+  if (answer === -ECONNREFUSED) unlinkSync(path);
 }

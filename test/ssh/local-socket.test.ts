@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -70,14 +70,29 @@ test('of more than 1024 connections the others wait until one has ended', async 
 
 test('§14.6: a stale socket is replaced', async (t) => {
   const path = join(temporaryFolder(t), 's');
-  const stale = createServer();
-  stale.listen(path);
+  // What a process that was killed leaves: closing takes away the name that was bound.
+  const stale = createServer().listen(`${path}.bound`);
   await once(stale, 'listening');
-  t.after(() => stale.close());
+  renameSync(`${path}.bound`, path);
+  stale.close();
+  await once(stale, 'close');
+  assert.ok(statSync(path).isSocket());
   const { socket, accepted } = opened(t, path);
   socket.accept();
   await client(t, path);
   await until(() => accepted.length === 1);
+});
+
+test('a socket that somebody listens on stays, and its server does not notice', async (t) => {
+  const path = join(temporaryFolder(t), 's');
+  let served = 0;
+  const server = createServer(() => served++).listen(path);
+  await once(server, 'listening');
+  t.after(() => server.close());
+  assert.throws(() => opened(t, path), { code: 'EADDRINUSE', message: `bind EADDRINUSE ${path}: address already in use` });
+  const own = await client(t, path);
+  await until(() => served === 1);
+  own.destroy();
 });
 
 test('a file or folder that stands in the way stays, and is named', (t) => {
@@ -123,6 +138,7 @@ test('closing removes the file, refuses who waits, and lets open connections go 
 test('closing leaves a socket that somebody else has put there', async (t) => {
   const path = join(temporaryFolder(t), 's');
   const { socket } = opened(t, path);
+  unlinkSync(path);
   const { socket: second, accepted } = opened(t, path);
   socket.close();
   second.accept();
