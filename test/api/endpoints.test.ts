@@ -152,6 +152,8 @@ test('§13.6, §19 #684: a zone without sense is refused, and those that guests 
   await fault('{"Name":"a.","DefaultIP":"fe80::1"}', 'invalid IP address: fe80::1 (only IPv4 addresses can be answered with)');
   await fault('{"Name":"a.","DefaultIP":7}', 'json: cannot unmarshal number into Go struct field Zone.DefaultIP of type net.IP');
   await fault('{"Name":"a.","Records":[{"Regexp":"(","IP":"1.2.3.4"}]}', /^error parsing regexp: /);
+  const long = `{"Name":"a.","Records":[{"Regexp":"${'a'.repeat(1025)}","IP":"1.2.3.4"}]}`;
+  await fault(long, /^error parsing regexp: expression too long: the limit is 1024 characters\n$/);
   await fault('{"DefaultIP":"1.2.3.4"}', 'zone name is missing');
   await fault('{"Name":".","DefaultIP":"1.2.3.4"}', 'the root zone is not allowed');
   await fault('{"Name":"a.b","DefaultIP":"1.2.3.4"}', /fully qualified/);
