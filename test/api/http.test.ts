@@ -1,7 +1,7 @@
 /** What holds for every request (contract §13.2), and where the API listens (§5.1). */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -264,5 +264,21 @@ test('§5.1: a listener on TCP names its port, one on a unix socket takes its fi
   const api = await serveApi({ url: `unix://${path.replace(' ', '%20')}`, network, forwards });
   assert.ok(existsSync(path));
   await api.close();
+  assert.ok(!existsSync(path));
+});
+
+test('a unix socket is its owner’s alone from its first moment, and one that has taken its place stays', async (t) => {
+  const { network } = await bench(t);
+  const mask = process.umask(0);
+  t.after(() => process.umask(mask));
+  const path = join(temporaryFolder(), 'api.sock');
+  const options = { url: `unix://${path}`, network, forwards: new FakeForwards() };
+  const api = await serveApi(options);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  unlinkSync(path);
+  const other = await serveApi(options);
+  await api.close();
+  assert.ok(existsSync(path));
+  await other.close();
   assert.ok(!existsSync(path));
 });
