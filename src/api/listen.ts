@@ -1,16 +1,10 @@
 /** Opens the stream socket that an endpoint URL names, as Node's server (contract §5.1). */
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { fchmodSync, lstatSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from '../system/constants.ts';
-import { EINVAL } from '../system/errno.ts';
-import { check, SystemError } from '../system/error.ts';
-import { writeUnixSockaddr } from '../system/memory.ts';
-import { addressOf, bindSocket, close, listen as listenOn, socket } from '../system/syscalls.ts';
+import { SystemError } from '../system/error.ts';
+import { listenUnix } from '../system/unix-listener.ts';
 
-/** Bytes of a unix socket's path (unix(7): 108 with the final zero). */
-const PATH_LIMIT = 107;
 const BACKLOG = 511;
 
 export interface OpenServer {
@@ -24,8 +18,7 @@ export interface OpenServer {
 /**
  * `unix://PATH` or `tcp://HOST:PORT`; without HOST every address, port 0 for a free one. A stale file is not removed: whoever
  * starts us knows whether another process still uses it. The file has mode 0600; closing the server removes it, unless another has
- * taken its place. Rejects with SystemError, the
- * resolver's error, or TypeError for a URL that names no place to listen on, with Go's messages.
+ * taken its place. Rejects with SystemError, the resolver's error, or TypeError for a URL that names no place to listen on, with Go's messages.
  */
 export async function openServer(url: string, accept: (socket: Socket) => void): Promise<OpenServer> {
   // Not `URL`: that refuses `tcp://:80`.
@@ -45,42 +38,16 @@ function decoded(path: string): string {
   }
 }
 
+/** Node would make the socket with the mode that the umask leaves, and take away whatever stands at its path when it closes. */
 async function openUnix(server: Server, path: string): Promise<OpenServer> {
-  const bytes = Buffer.byteLength(path);
-  if (bytes < 1 || bytes > PATH_LIMIT || path.includes('\0')) {
-    throw new SystemError('bind', EINVAL, { address: path, advice: 'a unix socket path has 1 to 107 bytes' });
-  }
-  const { fd, remove } = bound(path);
+  // At once: clients come as soon as the file is there.
+  const { fd, remove } = listenUnix(path, BACKLOG);
   server.once('close', remove);
   await listen(server, { fd }, (errno) => {
     remove();
     throw new SystemError('listen', errno, { address: path });
   });
   return { server, address: `unix://${path}`, host: undefined };
-}
-
-/** Node would make the socket with the mode that the umask leaves, and take away whatever stands at its path when it closes. */
-function bound(path: string): { fd: number; remove: () => void } {
-  const scratch = new ArrayBuffer(256);
-  const context = { address: path };
-  const size = writeUnixSockaddr(new Uint8Array(scratch), 0, path);
-  const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', context);
-  try {
-    // Linux gives the file the mode of the socket: it never exists with another one.
-    fchmodSync(fd, 0o600);
-    check(bindSocket(fd, addressOf(scratch), size), 'bind', context);
-    const { ino, dev } = lstatSync(path);
-    const remove = (): void => {
-      const found = lstatSync(path, { throwIfNoEntry: false });
-      if (found?.ino === ino && found.dev === dev) rmSync(path, { force: true });
-    };
-    // At once: clients come as soon as the file is there.
-    check(listenOn(fd, BACKLOG), 'listen', context);
-    return { fd, remove };
-  } catch (error) {
-    close(fd);
-    throw error;
-  }
 }
 
 async function openTcp(server: Server, authority: string): Promise<OpenServer> {

@@ -171,6 +171,6 @@ export interface HostNetwork {
 /** What forwards listen with. All throw SystemError when they can't. */
 export interface HostListeners extends Pick<HostNetwork, 'listenStream'> {
   listenDatagram(address: IpAddress, port: number, handler: EndpointHandler): DatagramListener;
-  /** At a path of the file system; see unix-socket-file.ts for what happens to a file that is there. */
+  /** At a path of the file system; see src/system/unix-listener.ts for what happens to a file that is there. */
   listenUnix(path: string, accept: StreamAccepted): StreamListener;
 }

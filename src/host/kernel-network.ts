@@ -23,6 +23,7 @@ import { EAFNOSUPPORT, EINPROGRESS, EPERM } from '../system/errno.ts';
 import { check, SystemError } from '../system/error.ts';
 import { readSockaddr, writeSockaddr } from '../system/memory.ts';
 import { addressOf, bindSocket, close, connect, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
+import { listenUnix } from '../system/unix-listener.ts';
 import { IpAddress } from '../packet/address.ts';
 import type { Arena } from '../runtime/arena.ts';
 import type { TurnLoop } from '../runtime/turn-loop.ts';
@@ -47,7 +48,6 @@ import { KernelMemory } from './kernel-memory.ts';
 import { KernelPing } from './kernel-ping.ts';
 import { attachReplyFilter } from './ping-filter.ts';
 import { KernelStream } from './kernel-stream.ts';
-import { listenUnixSocket } from './unix-socket-file.ts';
 
 const FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
 const BACKLOG = 4096;
@@ -179,7 +179,7 @@ export class KernelNetwork implements HostNetwork, HostListeners {
   }
 
   listenUnix(path: string, accept: StreamAccepted): StreamListener {
-    const listening = listenUnixSocket(path, BACKLOG, this.#memory);
+    const listening = listenUnix(path, BACKLOG, { replaceDead: true });
     const listener = new KernelListener(listening.fd, this.#loop, this.#memory, (accepted) =>
       this.#accepted(accepted, undefined, accept, true),
     );

@@ -1,10 +1,8 @@
 /** Opens the listening socket that an endpoint URL names (contract §5.1). */
 import { lookup } from 'node:dns/promises';
-import { unlinkSync } from 'node:fs';
 import {
   AF_INET,
   AF_INET6,
-  AF_UNIX,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
   SO_REUSEADDR,
@@ -13,10 +11,10 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../system/constants.ts';
-import { EINVAL } from '../system/errno.ts';
-import { check, SystemError } from '../system/error.ts';
-import { readSockaddr, writeSockaddr, writeUnixSockaddr } from '../system/memory.ts';
+import { check } from '../system/error.ts';
+import { readSockaddr, writeSockaddr } from '../system/memory.ts';
 import { addressOf, bindSocket, close, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
+import { listenUnix } from '../system/unix-listener.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { formatAddress, IpAddress } from '../packet/address.ts';
 
@@ -39,7 +37,7 @@ export async function openListenSocket(url: string, arena: Arena): Promise<Liste
   const [, scheme = '', authority = '', path = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)/i.exec(url)!;
   const scratch = arena.allocate(256);
   try {
-    if (scheme.toLowerCase() === 'unix') return openUnix(decoded(path), arena, scratch);
+    if (scheme.toLowerCase() === 'unix') return openUnix(decoded(path));
     if (scheme.toLowerCase() === 'tcp') return await openTcp(authority, arena, scratch);
     throw new TypeError(`unexpected scheme ${JSON.stringify(scheme)} in ${url} (want unix:///PATH or tcp://HOST:PORT)`);
   } finally {
@@ -56,21 +54,13 @@ function decoded(path: string): string {
 }
 
 /** A stale file is not removed: whoever starts us knows whether another process still uses it. */
-function openUnix(path: string, arena: Arena, scratch: number): ListenSocket {
-  const context = { address: path };
-  const size = writeUnixSockaddr(arena.bytes, scratch, path);
-  if (size < 0) throw new SystemError('bind', EINVAL, { ...context, advice: 'a unix socket path has 1 to 107 bytes' });
-  const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', context);
-  start(fd, scratch, size, arena, context);
-  const remove = (): void => {
+function openUnix(path: string): ListenSocket {
+  const { fd, remove } = listenUnix(path, BACKLOG);
+  const closeBoth = (): void => {
     close(fd);
-    try {
-      unlinkSync(path);
-    } catch {
-      // Somebody else has removed it.
-    }
+    remove();
   };
-  return { fd, address: `unix://${path}`, close: remove };
+  return { fd, address: `unix://${path}`, close: closeBoth };
 }
 
 async function openTcp(authority: string, arena: Arena, scratch: number): Promise<ListenSocket> {

@@ -130,10 +130,14 @@ describe('a unix socket that leads to a guest', () => {
   });
 
   test('what is no socket, or is listened on, stays', async () => {
-    const inUse = (path: string): object => ({ code: 'bind', message: `listen unix ${path}: bind: address already in use` });
+    const inUse = (path: string, advice = ''): object => ({
+      code: 'bind',
+      message: `listen unix ${path}: bind: address already in use${advice}`,
+    });
+    const otherThing = ' (what stands there is not a socket: choose another path)';
     const file = join(folder, 'file');
     writeFileSync(file, 'precious');
-    await assert.rejects(expose(file), inUse(file));
+    await assert.rejects(expose(file), inUse(file, otherThing));
     assert.equal(readFileSync(file, 'utf8'), 'precious');
 
     const path = join(folder, 'served.sock');
@@ -147,7 +151,7 @@ describe('a unix socket that leads to a guest', () => {
     await leaveBehind(stale);
     const link = join(folder, 'link.sock');
     symlinkSync(stale, link);
-    await assert.rejects(expose(link), inUse(link));
+    await assert.rejects(expose(link), inUse(link, otherThing));
     assert.ok(lstatSync(link).isSymbolicLink() && existsSync(stale));
   });
 
@@ -164,7 +168,7 @@ describe('a unix socket that leads to a guest', () => {
     const refused = (path: string, reason: string): Promise<void> =>
       assert.rejects(expose(path), { code: 'bind', message: `listen unix ${path}: bind: ${reason}` });
     await refused(join(folder, 'missing/x.sock'), 'no such file or directory');
-    const advice = ' (the path of a unix socket has 1 to 107 bytes)';
+    const advice = ' (a unix socket path has 1 to 107 bytes)';
     await refused(join(folder, 'x'.repeat(108)), `invalid argument${advice}`);
     await refused('', `invalid argument${advice}`);
     await refused('a\0b', `invalid argument${advice}`);

@@ -1,0 +1,77 @@
+/**
+ * Listening unix sockets: their file has mode 0600 from its first moment, and is removed with the socket, unless another has taken
+ * its place.
+ *
+ * A file that stands at the path is somebody's, and stays: the bind fails. On request a socket's file without a socket, which is
+ * what an earlier process left, makes room (gvproxy deletes whatever is there, contract §14.1).
+ */
+import { fchmodSync, lstatSync, type Stats, unlinkSync } from 'node:fs';
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM } from './constants.ts';
+import { EADDRINUSE, ECONNREFUSED, EINVAL } from './errno.ts';
+import { check, SystemError } from './error.ts';
+import { writeUnixSockaddr } from './memory.ts';
+import { addressOf, bindSocket, close, connect, listen, socket } from './syscalls.ts';
+
+const OWNER_ONLY = 0o600;
+
+export interface UnixListener {
+  /** Nonblocking, closed when a program is started; the caller's to close. */
+  readonly fd: number;
+  /** Removes the file, if it is still this socket's. */
+  readonly remove: () => void;
+}
+
+/** Throws SystemError. */
+export function listenUnix(path: string, backlog: number, options: { replaceDead?: boolean } = {}): UnixListener {
+  const context = { address: path };
+  const scratch = new ArrayBuffer(256);
+  const size = writeUnixSockaddr(new Uint8Array(scratch), 0, path);
+  if (size < 0) throw new SystemError('bind', EINVAL, { ...context, advice: 'a unix socket path has 1 to 107 bytes' });
+  if (options.replaceDead === true) removeDead(path, addressOf(scratch), size);
+  const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', context);
+  let file: Stats | undefined;
+  try {
+    // Linux gives the file the mode of the socket: nobody else can connect in between.
+    fchmodSync(fd, OWNER_ONLY);
+    check(bindSocket(fd, addressOf(scratch), size), 'bind', context);
+    file = statOf(path);
+    check(listen(fd, backlog), 'listen', context);
+  } catch (error) {
+    close(fd);
+    removeOwn(path, file);
+    throw error;
+  }
+  return { fd, remove: () => removeOwn(path, file) };
+}
+
+function removeDead(path: string, address: number, size: number): void {
+  const file = statOf(path);
+  if (file === undefined) return;
+  if (!file.isSocket()) {
+    throw new SystemError('bind', EADDRINUSE, { address: path, advice: 'what stands there is not a socket: choose another path' });
+  }
+  // Of another kind: a server would take one of its own kind for a client.
+  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  const answer = connect(fd, address, size);
+  close(fd);
+  if (answer === -ECONNREFUSED) removeOwn(path, file);
+}
+
+function removeOwn(path: string, file: Stats | undefined): void {
+  const now = statOf(path);
+  if (now === undefined || file === undefined || now.ino !== file.ino || now.dev !== file.dev) return;
+  try {
+    unlinkSync(path);
+  } catch {
+    // Somebody else has removed it, or its folder is not ours to change: nothing that can be done here.
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}
