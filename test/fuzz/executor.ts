@@ -219,7 +219,8 @@ export class Execution {
   /** In pieces: in order or backwards, one twice, one missing, one overlapping. */
   #fragments(step: Step, vm: number, whole: Uint8Array): void {
     frames.mendChecksums(whole);
-    const payload = whole.subarray(frames.PAYLOAD_AT);
+    // Without the options: a fragment's payload is the datagram's.
+    const payload = whole.subarray(ethernet.HEADER + ipv4.headerLength(whole, ethernet.HEADER));
     const size = Math.max(pick([8, 16, 64, 512, 1480, 8192], step.extra), (payload.length >>> 8) & ~7);
     const { mac, address } = this.#vms[vm]!;
     const destination = ipv4.destination(whole, ethernet.HEADER);
