@@ -56,6 +56,7 @@ import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } fr
 import { resolveOptions } from './config/resolve.ts';
 import type { AddressPlan } from './config/subnet.ts';
 import { collectCounters, type NetworkCounters } from './network-counters.ts';
+import type { LinkKind, NetworkEvents } from './network-events.ts';
 import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
 
 /** Address space reserved for frames and buffers; memory becomes resident when it is used. */
@@ -65,20 +66,7 @@ const WINDOW_SMALL_MTU = 512 * 1024;
 const WINDOW_LARGE_MTU = 1 << 20;
 const LARGE_MTU = 9000;
 
-/** How a VM came in: through a listener for QEMU, or a connection that was handed over. */
-export type LinkKind = 'qemu' | 'socket';
-
-export interface NetworkEvents {
-  connected: [port: Port, link: LinkKind];
-  /** `reason` is text for the log. */
-  disconnected: [port: Port, reason: string, link: LinkKind];
-  /** A VM has sent its first frame from this MAC address; at most 64 of one VM are told of. */
-  station: [mac: string, port: Port];
-  /** The VM of a MAC address has gone. */
-  stationGone: [mac: string, port: Port];
-  /** A guest was given an IPv4 address, or keeps it for another hour. */
-  lease: [address: string, mac: string];
-}
+export type { LinkKind, NetworkEvents } from './network-events.ts';
 
 /** Bytes read at a time from a VM that was attached by its descriptor. */
 const RECEIVE_REGION = 1 << 20;
@@ -222,6 +210,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#dns.listen(this.#services);
     const { macs } = this.#switch;
     macs.onLearned = ({ hi, lo, port }) => this.emit('station', formatMac(hi, lo), port);
+    macs.onMoved = ({ hi, lo, port }, from) => this.emit('stationMoved', formatMac(hi, lo), from, port);
     macs.onForgotten = ({ hi, lo, port }) => this.emit('stationGone', formatMac(hi, lo), port);
     this.#loop.atTurnEnd((idle) => this.#tcp.endOfTurn(idle));
     this.#loop.phase(() => this.#deliver());
@@ -303,9 +292,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
         port.tap = this.#capture;
         this.emit('connected', port, link);
       },
-      disconnected: (port, reason) => {
-        this.emit('disconnected', port, reason, link);
-      },
+      disconnected: (port, reason) => void this.emit('disconnected', port, reason, link),
     };
   }
 

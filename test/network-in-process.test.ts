@@ -130,3 +130,20 @@ test('a VM that makes up addresses is told of 64 times', async () => {
   assert.equal(told, 64);
   await network.close();
 });
+
+test('two VMs with one MAC address are told of, once a minute at most', async () => {
+  const network = await VirtualNetwork.create();
+  const told: string[] = [];
+  network.on('stationMoved', (mac, from, to) => told.push(`${mac} ${from.id} ${to.id}`));
+  const [one, other] = [await connection(), await connection()];
+  for (const { near } of [one, other]) network.attachSocket(near, new Uint8Array(), 'vm');
+  for (let i = 0; i < 3; i++) {
+    for (const { far } of [one, other]) {
+      far.write(framed(arpRequest(OTHER_MAC)));
+      await once(far, 'data');
+    }
+  }
+  assert.deepEqual(told, [`${OTHER_MAC} 0 1`]);
+  await network.close();
+  for (const { far } of [one, other]) far.destroy();
+});

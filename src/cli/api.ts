@@ -1,7 +1,8 @@
 /** The HTTP API as the command line asks for it (contract §13.1); what it is made of is loaded when the network is there. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { V1 } from '../api/server.ts';
 import type { VirtualNetwork } from '../network.ts';
+import { adviceForExisting } from './existing-path.ts';
 import { fileErrorText, listenErrorText } from './go-errors.ts';
 import type { Run } from './start.ts';
 import { version } from './version.ts';
@@ -19,8 +20,15 @@ export async function serveHost({ network, config, log, atEnd }: Run, url: strin
     atEnd(() => listener.close());
     if (!url.endsWith(listener.address.replace(/^.*:/, ':'))) log.info(`listening on ${listener.address}`);
   } catch (error) {
-    throw new Error(`cannot listen: ${listenErrorText(error)}`, { cause: error });
+    throw new Error(`cannot listen: ${listenErrorText(error)}${advice(error)}`, { cause: error });
   }
+}
+
+/** What to do about a file that stands where the socket should be. */
+function advice(error: unknown): string {
+  const { code, address, port } = error as { code?: string; address?: string; port?: number };
+  if (code !== 'EADDRINUSE' || address === undefined || port !== undefined || !existsSync(address)) return '';
+  return ` (${adviceForExisting(address)})`;
 }
 
 /** Its libraries take longer to load than all the rest, and most never ask for it. */

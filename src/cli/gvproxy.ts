@@ -119,11 +119,12 @@ async function run({ name, program }: Environment, flags: GvproxyValues, config:
     fail(error);
   }
   const { reason, failed, signal } = await ending;
-  log.error(`${name} exiting: ${reason}`);
   await parts.close();
   await network?.close();
   // The stations that went with the network are told of as well.
   await notifications.close();
+  // Last, for those who look there; but a second signal does not wait.
+  log.error(`${name} exiting: ${reason}`);
   if (failed) pidFile?.giveBack();
   else pidFile?.remove();
   if (signal === 'SIGHUP') endAsUncaught(signal);

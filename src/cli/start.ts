@@ -50,7 +50,7 @@ async function startLinks(run: Run): Promise<void> {
   const wanted = INTERFACES.filter((kind) => config.interfaces[kind] !== '');
   // The original waits without a word.
   if (wanted.length === 0 && config.listen.length === 0)
-    log.warning(`no VM can attach without -listen-qemu (${program} -help lists the flags)`);
+    log.warning(`no VM can attach without -listen-qemu or -listen (${program} -help lists the flags)`);
   for (const kind of wanted) {
     try {
       if (kind !== 'qemu') throw new Error(notInThisVersion(`listen-${kind}`, program));
@@ -68,6 +68,9 @@ function logLinks({ network, config, log, end }: Run): void {
   network.on('connected', (port, link: LinkKind) => {
     if (link === 'qemu') attached++;
     log.debug(`new connection from ${port.name}${link === 'qemu' ? ` to ${config.interfaces.qemu}` : ''}`);
+  });
+  network.on('stationMoved', (mac, from, to) => {
+    log.warning(`two VMs send from ${mac} (ports ${from.id} and ${to.id}): each needs a MAC address of its own`);
   });
   network.on('disconnected', (port, reason, link: LinkKind) => {
     const text = `cannot receive packets from ${port.name}, disconnecting: ${reason}`;

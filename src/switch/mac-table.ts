@@ -6,6 +6,8 @@ import type { Port } from '../link/port.ts';
 
 /** Milliseconds without a frame until an address is forgotten (IEEE 802.1D's default). */
 const AGE = 300_000;
+/** Milliseconds between two tellings of a move. */
+const MOVES_APART = 60_000;
 /** Addresses learned from one port. */
 export const ADDRESSES_PER_PORT = 64;
 
@@ -26,6 +28,9 @@ export class MacEntry {
 export class MacTable {
   /** An address was seen for the first time; not called for those that push out others, which a guest can make up for ever. */
   onLearned: ((entry: MacEntry) => void) | null = null;
+  /** An address that one port uses is used by another, at most once a minute: two VMs have the same, or one takes the other's. */
+  onMoved: ((entry: MacEntry, from: Port) => void) | null = null;
+  #movedAt = -Infinity;
   /** The port of an address is gone. */
   onForgotten: ((entry: MacEntry) => void) | null = null;
   /** By `lo`, which alone tells nearly all addresses apart; those that share it stand in one list. */
@@ -37,7 +42,7 @@ export class MacTable {
     const known = this.#find(hi, lo);
     if (known !== null) {
       known.seen = now;
-      if (known.port !== port) this.#move(known, port);
+      if (known.port !== port) this.#move(known, port, now);
       return;
     }
     const entry = new MacEntry(hi, lo, port, now);
@@ -80,10 +85,14 @@ export class MacTable {
     return null;
   }
 
-  #move(entry: MacEntry, port: Port): void {
-    this.#perPort.get(entry.port)?.delete(entry);
+  #move(entry: MacEntry, port: Port, now: number): void {
+    const from = entry.port;
+    this.#perPort.get(from)?.delete(entry);
     entry.port = port;
     this.#assign(entry, port);
+    if (now - this.#movedAt < MOVES_APART) return;
+    this.#movedAt = now;
+    this.onMoved?.(entry, from);
   }
 
   /** True when no other address had to make room. */

@@ -48,7 +48,7 @@ test('a start without a flag to attach by says which one is missing, and Ctrl-C 
     const [, waiting, ...rest] = await logged('-listen-qemu', program, ...run, '-ssh-port', '-1');
     assert.equal(waiting, 'info: waiting for clients...');
     assert.deepEqual(rest, [
-      `warning: no VM can attach without -listen-qemu (${name} -help lists the flags)`,
+      `warning: no VM can attach without -listen-qemu or -listen (${name} -help lists the flags)`,
       `error: ${program} exiting: signal caught`,
     ]);
   }

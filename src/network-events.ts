@@ -1,0 +1,19 @@
+/** What a VirtualNetwork tells of itself. */
+import type { Port } from './link/port.ts';
+
+/** How a VM came in: through a listener for QEMU, or a connection that was handed over. */
+export type LinkKind = 'qemu' | 'socket';
+
+export interface NetworkEvents {
+  connected: [port: Port, link: LinkKind];
+  /** `reason` is text for the log. */
+  disconnected: [port: Port, reason: string, link: LinkKind];
+  /** A VM has sent its first frame from this MAC address; at most 64 of one VM are told of. */
+  station: [mac: string, port: Port];
+  /** Two VMs send from one MAC address; told of once a minute at most. */
+  stationMoved: [mac: string, from: Port, to: Port];
+  /** The VM of a MAC address has gone. */
+  stationGone: [mac: string, port: Port];
+  /** A guest was given an IPv4 address, or keeps it for another hour. */
+  lease: [address: string, mac: string];
+}
