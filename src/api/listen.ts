@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
 import { SystemError } from '../system/error.ts';
+import { parseListenUrl } from '../system/listen-url.ts';
 import { listenUnix } from '../system/unix-listener.ts';
 
 const BACKLOG = 511;
@@ -21,21 +22,10 @@ export interface OpenServer {
  * taken its place. Rejects with SystemError, the resolver's error, or TypeError for a URL that names no place to listen on, with Go's messages.
  */
 export async function openServer(url: string, accept: (socket: Socket) => void): Promise<OpenServer> {
-  // Not `URL`: that refuses `tcp://:80`.
-  const [, scheme = '', authority = '', path = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)/i.exec(url)!;
+  const place = parseListenUrl(url);
   // Half-open: a client may end its request and wait for the answer, and a tunnel's two directions end on their own.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
-  if (scheme.toLowerCase() === 'unix') return openUnix(server, decoded(path));
-  if (scheme.toLowerCase() === 'tcp') return openTcp(server, authority.slice(authority.lastIndexOf('@') + 1));
-  throw new TypeError(`unexpected scheme ${JSON.stringify(scheme)} in ${url} (want unix:///PATH or tcp://HOST:PORT)`);
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    throw new TypeError(`invalid URL escape in ${path}`);
-  }
+  return place.path === undefined ? openTcp(server, place.host, place.port) : openUnix(server, place.path);
 }
 
 /** Node would make the socket with the mode that the umask leaves, and take away whatever stands at its path when it closes. */
@@ -50,8 +40,7 @@ async function openUnix(server: Server, path: string): Promise<OpenServer> {
   return { server, address: `unix://${path}`, host: undefined };
 }
 
-async function openTcp(server: Server, authority: string): Promise<OpenServer> {
-  const { host, port } = hostPort(authority);
+async function openTcp(server: Server, host: string, port: number): Promise<OpenServer> {
   // IPv4 where a name has both families, as Go does.
   const address = host === '' || isIP(host) > 0 ? host : (await lookup(host, { verbatim: false })).address;
   await listen(server, address === '' ? { port } : { port, host: address }, (errno) => {
@@ -70,17 +59,4 @@ async function listen(server: Server, options: ListenOptions | { fd: number }, f
     if (errno === undefined) throw error;
     failed(Math.abs(errno));
   }
-}
-
-/** As Go splits them: an empty port is 0. */
-function hostPort(text: string): { host: string; port: number } {
-  if (text === '') return { host: '', port: 0 };
-  const refuse = (reason: string, what = text): never => {
-    throw new TypeError(`listen tcp: address ${what}: ${reason}`);
-  };
-  const [, bracketed, plain = '', digits] = /^(?:\[(.*)\]|(.*?))(?::([^:\]]*))?$/s.exec(text)!;
-  if (digits === undefined) return refuse('missing port in address');
-  if (plain.includes(':')) return refuse('too many colons in address');
-  if (!/^\d*$/.test(digits) || Number(digits) > 65_535) return refuse('invalid port', digits);
-  return { host: bracketed ?? plain, port: Number(digits) };
 }

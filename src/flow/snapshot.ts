@@ -2,19 +2,22 @@
 import { formatAddress } from '../packet/address.ts';
 import type { FlowEntry } from './flow-table.ts';
 
-/** RFC 9293 §3.3.2; CONNECTING: the host's connect is under way, and the guest's SYN not answered yet. */
-export type TcpStateName =
-  | 'CLOSED'
-  | 'CONNECTING'
-  | 'SYN-SENT'
-  | 'SYN-RECEIVED'
-  | 'ESTABLISHED'
-  | 'FIN-WAIT-1'
-  | 'FIN-WAIT-2'
-  | 'CLOSE-WAIT'
-  | 'CLOSING'
-  | 'LAST-ACK'
-  | 'TIME-WAIT';
+/** By the number of the engine's `State`. RFC 9293 §3.3.2; CONNECTING: the host's connect is under way, and the guest's SYN not answered yet. */
+export const TCP_STATES = [
+  'CLOSED',
+  'CONNECTING',
+  'SYN-SENT',
+  'SYN-RECEIVED',
+  'ESTABLISHED',
+  'FIN-WAIT-1',
+  'FIN-WAIT-2',
+  'CLOSE-WAIT',
+  'CLOSING',
+  'LAST-ACK',
+  'TIME-WAIT',
+] as const;
+
+export type TcpStateName = (typeof TCP_STATES)[number];
 
 /** One conversation at the moment it was looked at. */
 export interface FlowSnapshot {

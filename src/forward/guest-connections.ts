@@ -60,7 +60,7 @@ export class GuestConnections {
     const { tcp, timers, counters } = this.#guest;
     const timer = new Timer(() => {
       counters.timedOut++;
-      tcp.abort(flow);
+      tcp.reset(flow);
     });
     const settle = (): void => timers.cancel(timer);
     timers.arm(timer, DIAL_TIMEOUT);

@@ -12,6 +12,7 @@ import {
   SOL_SOCKET,
 } from '../system/constants.ts';
 import { check } from '../system/error.ts';
+import { parseListenUrl } from '../system/listen-url.ts';
 import { readSockaddr, writeSockaddr } from '../system/memory.ts';
 import { addressOf, bindSocket, close, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
 import { listenUnix } from '../system/unix-listener.ts';
@@ -33,23 +34,13 @@ export interface ListenSocket {
  * error, or TypeError for a URL that names no place to listen on, with Go's messages.
  */
 export async function openListenSocket(url: string, arena: Arena): Promise<ListenSocket> {
-  // Not `URL`: that refuses `tcp://:80`.
-  const [, scheme = '', authority = '', path = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)/i.exec(url)!;
+  const place = parseListenUrl(url);
+  if (place.path !== undefined) return openUnix(place.path);
   const scratch = arena.allocate(256);
   try {
-    if (scheme.toLowerCase() === 'unix') return openUnix(decoded(path));
-    if (scheme.toLowerCase() === 'tcp') return await openTcp(authority, arena, scratch);
-    throw new TypeError(`unexpected scheme ${JSON.stringify(scheme)} in ${url} (want unix:///PATH or tcp://HOST:PORT)`);
+    return await openTcp(place.host, place.port, arena, scratch);
   } finally {
     arena.free(scratch, 256);
-  }
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    throw new TypeError(`invalid URL escape in ${path}`);
   }
 }
 
@@ -63,8 +54,7 @@ function openUnix(path: string): ListenSocket {
   return { fd, address: `unix://${path}`, close: closeBoth };
 }
 
-async function openTcp(authority: string, arena: Arena, scratch: number): Promise<ListenSocket> {
-  const { host, port } = hostPort(authority.slice(authority.lastIndexOf('@') + 1));
+async function openTcp(host: string, port: number, arena: Arena, scratch: number): Promise<ListenSocket> {
   const address = host === '' ? everyAddress() : (IpAddress.parse(host) ?? (await resolved(host)));
   const context = { address: address.toString(), port };
   const fd = check(streamSocket(address), 'socket', context);
@@ -80,19 +70,6 @@ async function openTcp(authority: string, arena: Arena, scratch: number): Promis
   const bound = readSockaddr(arena.bytes, scratch)!;
   const text = formatAddress(...bound.words);
   return { fd, address: `tcp://${text.includes(':') ? `[${text}]` : text}:${bound.port}`, close: () => void close(fd) };
-}
-
-/** As Go splits them: an empty port is 0. */
-function hostPort(text: string): { host: string; port: number } {
-  if (text === '') return { host: '', port: 0 };
-  const refuse = (reason: string, what = text): never => {
-    throw new TypeError(`listen tcp: address ${what}: ${reason}`);
-  };
-  const [, bracketed, plain = '', digits] = /^(?:\[(.*)\]|(.*?))(?::([^:\]]*))?$/s.exec(text)!;
-  if (digits === undefined) return refuse('missing port in address');
-  if (plain.includes(':')) return refuse('too many colons in address');
-  if (!/^\d*$/.test(digits) || Number(digits) > 65_535) return refuse('invalid port', digits);
-  return { host: bracketed ?? plain, port: Number(digits) };
 }
 
 /** Both families, or IPv4 on a kernel without IPv6. */

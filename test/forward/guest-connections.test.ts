@@ -37,7 +37,7 @@ class Bench {
         this.flows.push(flow);
         return flow;
       },
-      abort: (flow: TcpFlow) => void this.aborted.push(flow),
+      reset: (flow: TcpFlow) => void this.aborted.push(flow),
     } as unknown as TcpEngine;
     const neighbours = {
       resolve: (_w0: number, _w1: number, _w2: number, _w3: number, done: (neighbour: Neighbour | null) => void) =>

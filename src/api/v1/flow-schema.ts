@@ -1,21 +1,9 @@
 /** A conversation, as listings and events tell of it. */
 import { z } from '@hono/zod-openapi';
-import type { FlowSnapshot, TcpStateName } from '../../flow/snapshot.ts';
+import { type FlowSnapshot, TCP_STATES, type TcpStateName } from '../../flow/snapshot.ts';
 
 export const stateSchema: z.ZodType<TcpStateName> = z
-  .enum([
-    'CLOSED',
-    'CONNECTING',
-    'SYN-SENT',
-    'SYN-RECEIVED',
-    'ESTABLISHED',
-    'FIN-WAIT-1',
-    'FIN-WAIT-2',
-    'CLOSE-WAIT',
-    'CLOSING',
-    'LAST-ACK',
-    'TIME-WAIT',
-  ] satisfies TcpStateName[])
+  .enum(TCP_STATES)
   .openapi('TcpState', { description: "RFC 9293's names; CONNECTING: the host's connect is under way, the guest's SYN not answered yet." });
 
 const count = z.number().int().min(0);

@@ -412,11 +412,6 @@ export class TcpEngine implements Transport, FlowOwner {
     for (const flow of [...this.#ctx.table]) if (flow.neighbour.port === null) guestGone(this.#ctx, flow);
   }
 
-  /** Resets both sides of a flow. */
-  abort(flow: TcpFlow): void {
-    abort(this.#ctx, flow);
-  }
-
   /** Resets every flow on both sides. */
   close(): void {
     for (const flow of [...this.#ctx.table]) abort(this.#ctx, flow);

@@ -1,24 +1,9 @@
 /** A TCP flow as it is listed. */
-import { describe, type FlowSnapshot, type TcpStateName } from '../snapshot.ts';
+import { describe, type FlowSnapshot, TCP_STATES, type TcpStateName } from '../snapshot.ts';
 import type { TcpFlow } from './flow.ts';
 
-/** By `State`. */
-const NAMES: readonly TcpStateName[] = [
-  'CLOSED',
-  'CONNECTING',
-  'SYN-SENT',
-  'SYN-RECEIVED',
-  'ESTABLISHED',
-  'FIN-WAIT-1',
-  'FIN-WAIT-2',
-  'CLOSE-WAIT',
-  'CLOSING',
-  'LAST-ACK',
-  'TIME-WAIT',
-];
-
 export function stateName(flow: TcpFlow): TcpStateName {
-  return NAMES[flow.state]!;
+  return TCP_STATES[flow.state]!;
 }
 
 /** `now`: milliseconds of the engine's clock. */
