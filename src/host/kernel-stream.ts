@@ -175,7 +175,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   #drop(): void {
     let left = this.#discarded;
     while (left > 0) {
-      const dropped = this.#unix ? this.#readAway(left) : recv(this.#fd, 0, left, MSG_TRUNC | MSG_DONTWAIT);
+      const dropped = this.#throwAway(left);
       if (dropped <= 0) break;
       left -= dropped;
     }
@@ -185,7 +185,9 @@ export class KernelStream implements StreamEndpoint, Watcher {
     this.#discards = 0;
   }
 
-  #readAway(count: number): number {
+  /** At most `count` bytes of the queue. */
+  #throwAway(count: number): number {
+    if (!this.#unix) return recv(this.#fd, 0, count, MSG_TRUNC | MSG_DONTWAIT);
     const { base, sink } = this.#memory;
     return recv(this.#fd, base + sink, Math.min(count, SINK), MSG_DONTWAIT);
   }
@@ -232,7 +234,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
     this.handler = {
       onReady: () => {
         let got = 1;
-        while (got > 0 && reads++ < LEAVING_READS) got = recv(this.#fd, 0, MUCH, MSG_TRUNC | MSG_DONTWAIT);
+        while (got > 0 && reads++ < LEAVING_READS) got = this.#throwAway(MUCH);
         if (got !== -EAGAIN) this.close();
       },
     };

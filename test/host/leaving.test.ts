@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type EndpointHandler, Spans, type StreamEndpoint } from '../../src/host/endpoint.ts';
@@ -8,6 +9,7 @@ import { KernelNetwork } from '../../src/host/kernel-network.ts';
 import { IpAddress } from '../../src/packet/address.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { TurnLoop } from '../../src/runtime/turn-loop.ts';
+import { temporaryFolder } from '../guest/process.ts';
 
 const SIZE = 2_000_000;
 const arena = new Arena(32 << 20);
@@ -61,6 +63,35 @@ test('a server that has more to say than anybody reads still gets what was sent 
   peer.end();
   await once(peer, 'close');
   server.close();
+});
+
+test('so does the client of a unix socket', async () => {
+  const path = join(temporaryFolder(), 'socket');
+  const accepted: StreamEndpoint[] = [];
+  const listener = host.listenUnix(path, (endpoint) => void accepted.push(endpoint));
+  const peer = connect({ path, allowHalfOpen: true });
+  let failure: Error | undefined;
+  peer.on('error', (error) => (failure = error));
+  peer.write('x'.repeat(1000));
+  await once(peer, 'connect');
+  while (accepted.length === 0) await pause(1);
+  const stream = accepted[0]!;
+  await pause(20);
+  const spans = new Spans();
+  spans.add(at, 100_000);
+  const taken = stream.write(spans);
+  assert.ok(taken > 1000, `${taken}`);
+  stream.shutdownWrite();
+  stream.abandon();
+  peer.write('y'.repeat(1000));
+  await pause(20);
+  peer.resume();
+  await once(peer, 'end');
+  assert.equal(failure, undefined);
+  assert.equal(peer.bytesRead, taken);
+  peer.end();
+  await once(peer, 'close');
+  listener.close();
 });
 
 test('a server that goes on talking to nobody is cut off', async () => {
