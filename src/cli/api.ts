@@ -18,7 +18,8 @@ export async function serveHost({ network, config, log, atEnd }: Run, url: strin
     const v1 = lazyV1(network, failed);
     const listener = await serveApi({ url, network, forwards: network.forwards, services, debug, failed, v1 });
     atEnd(() => listener.close());
-    if (!url.endsWith(listener.address.replace(/^.*:/, ':'))) log.info(`listening on ${listener.address}`);
+    // The port that the host has chosen.
+    if (/:0?$/.test(url)) log.info(`listening on ${listener.address}`);
   } catch (error) {
     throw new Error(`cannot listen: ${listenErrorText(error)}${advice(error)}`, { cause: error });
   }

@@ -208,6 +208,24 @@ test('§4.6: a link that can not be opened is a hypervisor_error, and a receiver
   assert.deepEqual(log.filter((record) => record === lost).length, 2, log.join('\n'));
 });
 
+test('§19: a token that can not be read or is too short, and guests’ access of no known kind, end the start', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'short'), 'secret\n');
+  const cases: [string[], RegExp][] = [
+    [
+      ['-api-token-file', join(folder, 'none')],
+      /^error: gvproxy exiting: cannot read the API token: open .*none: no such file or directory/,
+    ],
+    [['-api-token-file', join(folder, 'short')], /^error: gvproxy exiting: the API's token has 6 characters; it must have at least 32$/],
+    [['-guest-api', 'some'], /^fatal: guest-api can't be "some": want full, read-only or off$/],
+  ];
+  for (const [argv, last] of cases) {
+    const { status, log } = await ended('-ssh-port', '-1', ...argv);
+    assert.equal(status, 1, log.join('\n'));
+    assert.match(log.at(-1)!, last);
+  }
+});
+
 test('§4.1: what is not built yet is refused where it would start, with 1', async () => {
   const folder = temporaryFolder();
   const later = (flag: string): string =>
