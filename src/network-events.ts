@@ -1,8 +1,8 @@
 /** What a VirtualNetwork tells of itself. */
 import type { Port } from './link/port.ts';
 
-/** How a VM came in: through a listener for QEMU, or a connection that was handed over. */
-export type LinkKind = 'qemu' | 'socket';
+/** How a VM came in: through a listener or a device of that kind, or by a connection that was handed over ('socket'). */
+export type LinkKind = 'qemu' | 'bess' | 'vfkit' | 'vpnkit' | 'stdio' | 'dgram' | 'tap' | 'fd' | 'socket';
 
 export interface NetworkEvents {
   connected: [port: Port, link: LinkKind];

@@ -19,6 +19,7 @@ import { descriptorLimit } from './host/descriptors.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
 import { Capture } from './link/capture.ts';
 import type { LinkEvents } from './link/events.ts';
+import type { Link, LinkEnvironment } from './link/link.ts';
 import { VPNKIT_FRAMING } from './link/framing.ts';
 import { type FrameSink, MemoryPort } from './link/memory-port.ts';
 import { addCounters, type Port, type PortCounters, portCounters } from './link/port.ts';
@@ -102,7 +103,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   #attached: StreamPorts | null = null;
   #capture: Capture | null = null;
   readonly #gatewayAddress: IpAddress;
-  readonly #listeners: Set<QemuListener> = new Set();
+  readonly #listeners: Set<Link> = new Set();
   readonly #memoryPorts: Set<MemoryPort> = new Set();
   readonly #forwards: Forwards;
   /** Listening sockets that are being opened. */
@@ -269,11 +270,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   async listenQemu(url: string): Promise<QemuListener> {
     this.#checkOpen();
     checkListenUrl(url);
-    const events: LinkEvents = {
-      ...this.#linkEvents('qemu'),
-      listenerClosed: (listener) => void this.#listeners.delete(listener),
-    };
-    const opening = QemuListener.open(url, this.#loop, this.#arena, this.#switch, events, () => this.#nextPort++);
+    const opening = QemuListener.open(url, this.#linkEnvironment('qemu'));
     this.#opening.add(opening);
     try {
       const listener = await opening;
@@ -286,14 +283,16 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     }
   }
 
-  #linkEvents(link: LinkKind): LinkEvents {
-    return {
+  #linkEnvironment(kind: LinkKind): LinkEnvironment {
+    const events: LinkEvents = {
       connected: (port) => {
         port.tap = this.#capture;
-        this.emit('connected', port, link);
+        this.emit('connected', port, kind);
       },
-      disconnected: (port, reason) => void this.emit('disconnected', port, reason, link),
+      disconnected: (port, reason) => void this.emit('disconnected', port, reason, kind),
+      closed: (link) => void this.#listeners.delete(link),
     };
+    return { loop: this.#loop, arena: this.#arena, receiver: this.#switch, events, nextId: () => this.#nextPort++ };
   }
 
   /**
@@ -306,13 +305,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const { fd, rest } = takeOver(socket);
     let port: StreamPort | null = null;
     try {
-      this.#attached ??= new StreamPorts(
-        new ReceiveRegion(this.#arena, RECEIVE_REGION),
-        this.#loop,
-        this.#switch,
-        this.#linkEvents('socket'),
-        () => this.#nextPort++,
-      );
+      this.#attached ??= new StreamPorts(new ReceiveRegion(this.#arena, RECEIVE_REGION), this.#linkEnvironment('socket'));
       port = this.#attached.attach(fd, VPNKIT_FRAMING, name);
     } finally {
       if (port === null) close(fd);

@@ -8,6 +8,8 @@ export class FakePort implements Port {
   readonly id: number;
   readonly name: string = 'fake';
   readonly headroom: number = 4;
+  readonly offload: boolean = false;
+  readonly largestFrame: number = 0;
   readonly counters: PortCounters = portCounters();
   readonly frames: Buffer[] = [];
   tap: FrameTap | null = null;

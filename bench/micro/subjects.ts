@@ -100,7 +100,17 @@ function transmitBuffer(): Subject {
 /** A port that takes frames and forgets them. */
 function openPort(arena: Arena, id: number): Port {
   const at = arena.allocate(1 << 17);
-  return { id, name: 'open', headroom: 4, counters: portCounters(), tap: null, claim: () => at, commit: () => {} };
+  return {
+    id,
+    name: 'open',
+    headroom: 4,
+    offload: false,
+    largestFrame: 0,
+    counters: portCounters(),
+    tap: null,
+    claim: () => at,
+    commit: () => {},
+  };
 }
 
 const GATEWAY = parseMac('5a:94:ef:e4:0c:dd')!;

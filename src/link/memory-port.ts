@@ -25,6 +25,8 @@ export class MemoryPort implements Port {
   readonly id: number;
   readonly name: string;
   readonly headroom: number = FRAMING.prefix;
+  readonly offload: boolean = false;
+  readonly largestFrame: number = 0;
   readonly counters: PortCounters = portCounters();
   tap: FrameTap | null = null;
   /** Called when `send` may be tried again after it returned false. */

@@ -5,26 +5,40 @@
  *
  *     claim(n) ──► [headroom | frame][headroom | frame] …      each commit hands over one frame, in order, contiguous
  */
+import { HEADER as ETHERNET_HEADER } from '../packet/ethernet.ts';
 
 export interface Port {
   /** Increasing, never reused. */
   readonly id: number;
   /** For listings and logs. */
   readonly name: string;
-  /** Bytes before each frame that belong to the link (length prefix). */
+  /** Bytes before each frame that belong to the link (length prefix, virtio-net header). */
   readonly headroom: number;
+  /**
+   * A virtio-net header (`packet/vnet-header.ts`) stands right in front of each frame, in both directions: the VM gives and takes
+   * TCP segments larger than its MTU, with checksums that are to be completed. Those it gives have been checked by the link.
+   */
+  readonly offload: boolean;
+  /** Bytes of the largest frame, Ethernet header included, that the VM takes; 0: what the network's MTU allows. */
+  readonly largestFrame: number;
   /**
    * Arena offset with `bytes` contiguous writable bytes behind it, headroom of each frame included, or -1 while the VM
    * is not draining its link; `drained` of the receiver is called when there is room again. A claim that is not
    * committed costs nothing; the next claim returns the same place.
    */
   claim(bytes: number): number;
-  /** Hands over the frame of `length` bytes at arena offset `at`: claim + headroom, or behind the frame committed last. */
-  commit(at: number, length: number): void;
+  /**
+   * Hands over the frame of `length` bytes at arena offset `at`: claim + headroom, or behind the frame committed last. `described`:
+   * the caller has filled in the virtio-net header in front of it, which only ports with `offload` have; the port clears it else.
+   */
+  commit(at: number, length: number, described?: boolean): void;
   readonly counters: PortCounters;
   /** Sees every frame in both directions; null for none. */
   tap: FrameTap | null;
 }
+
+/** An Ethernet header and the largest IPv4 packet. */
+export const LARGEST_FRAME: number = ETHERNET_HEADER + 65_535;
 
 /** A frame lies in `bytes` during the call only. */
 export interface FrameTap {

@@ -10,7 +10,7 @@ import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import type { LinkEvents } from './events.ts';
 import { QEMU_FRAMING } from './framing.ts';
 import { type ListenSocket, openListenSocket } from './listen-socket.ts';
-import type { FrameReceiver } from './port.ts';
+import type { Link, LinkEnvironment } from './link.ts';
 import { ReceiveRegion } from './receive-region.ts';
 import { StreamPorts } from './stream-ports.ts';
 
@@ -18,7 +18,7 @@ import { StreamPorts } from './stream-ports.ts';
 const RECEIVE_REGION = 1 << 20;
 const ACCEPT_PAUSE = 100;
 
-export class QemuListener implements Watcher {
+export class QemuListener implements Link, Watcher {
   readonly address: string;
   /** Times that there was no descriptor or memory for a connection, which then waited in the queue. */
   acceptsPutOff = 0;
@@ -33,14 +33,8 @@ export class QemuListener implements Watcher {
   readonly #retry: Timer;
   #closed = false;
 
-  private constructor(
-    socket: ListenSocket,
-    loop: TurnLoop,
-    region: ReceiveRegion,
-    receiver: FrameReceiver,
-    events: LinkEvents,
-    nextId: () => number,
-  ) {
+  private constructor(socket: ListenSocket, region: ReceiveRegion, environment: LinkEnvironment) {
+    const { loop, events } = environment;
     this.address = socket.address;
     this.#socket = socket;
     this.#loop = loop;
@@ -50,7 +44,7 @@ export class QemuListener implements Watcher {
     this.#token = loop.watch(socket.fd, EPOLLIN, this);
     this.#retry = new Timer(() => loop.modify(this.#token, socket.fd, EPOLLIN));
     this.#events = events;
-    this.#ports = new StreamPorts(region, loop, receiver, events, nextId);
+    this.#ports = new StreamPorts(region, environment);
   }
 
   /** Connections closed at once because there was no room for another VM. */
@@ -58,20 +52,14 @@ export class QemuListener implements Watcher {
     return this.#ports.refused;
   }
 
-  /** `nextId` numbers the ports. Throws SystemError; RangeError when the arena is full. */
-  static async open(
-    url: string,
-    loop: TurnLoop,
-    arena: Arena,
-    receiver: FrameReceiver,
-    events: LinkEvents,
-    nextId: () => number,
-  ): Promise<QemuListener> {
+  /** Throws SystemError; RangeError when the arena is full. */
+  static async open(url: string, environment: LinkEnvironment): Promise<QemuListener> {
+    const { arena } = environment;
     const region = new ReceiveRegion(arena, RECEIVE_REGION);
     let socket: ListenSocket | undefined;
     try {
       socket = await openListenSocket(url, arena);
-      return new QemuListener(socket, loop, region, receiver, events, nextId);
+      return new QemuListener(socket, region, environment);
     } catch (error) {
       socket?.close();
       region.free();
@@ -113,6 +101,6 @@ export class QemuListener implements Watcher {
     this.#loop.unwatch(this.#token, this.#socket.fd);
     this.#socket.close();
     this.#ports.close('listener closed');
-    this.#events.listenerClosed?.(this);
+    this.#events.closed?.(this);
   }
 }

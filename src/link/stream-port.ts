@@ -6,10 +6,11 @@
 import { EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../system/constants.ts';
 import { EAGAIN, EINTR, errnoText } from '../system/errno.ts';
 import { addressOf, close, read, write } from '../system/syscalls.ts';
+import { isPossible, VNET_HEADER } from '../packet/vnet-header.ts';
 import type { Arena } from '../runtime/arena.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import type { Framing } from './framing.ts';
-import { type FrameReceiver, type FrameTap, type Port, portCounters, type PortCounters } from './port.ts';
+import { type FrameReceiver, type FrameTap, LARGEST_FRAME, type Port, portCounters, type PortCounters } from './port.ts';
 import { Deframer, type Deliver, type ReceiveRegion } from './receive-region.ts';
 import { TransmitBuffer } from './transmit-buffer.ts';
 
@@ -55,6 +56,8 @@ export class StreamPort implements Port, Watcher {
   readonly id: number;
   readonly name: string;
   readonly headroom: number;
+  readonly offload: boolean;
+  readonly largestFrame: number;
   readonly counters: PortCounters = portCounters();
   tap: FrameTap | null = null;
   isDirty = false;
@@ -76,7 +79,10 @@ export class StreamPort implements Port, Watcher {
   constructor(id: number, name: string, fd: number, loop: TurnLoop, memory: StreamMemory, receiver: FrameReceiver, owner: StreamPortOwner) {
     this.id = id;
     this.name = name;
-    this.headroom = memory.framing.prefix;
+    const { prefix, vnet } = memory.framing;
+    this.headroom = prefix + vnet;
+    this.offload = vnet > 0;
+    this.largestFrame = this.offload ? LARGEST_FRAME : 0;
     this.#fd = fd;
     this.#base = addressOf(memory.arena.memory.buffer);
     this.#bytes = memory.arena.bytes;
@@ -121,7 +127,17 @@ export class StreamPort implements Port, Watcher {
     if (!good) this.close(`invalid packet size: ${this.#deframer.invalid} is negative or exceeds maximum 131072`);
   }
 
-  #received(at: number, length: number): void {
+  #received(place: number, bytes: number): void {
+    let at = place;
+    let length = bytes;
+    if (this.offload) {
+      at += VNET_HEADER;
+      length -= VNET_HEADER;
+      if (length < 0 || !isPossible(this.#bytes, place, length)) {
+        this.counters.rxDropped++;
+        return;
+      }
+    }
     this.tap?.fromGuest(this.#bytes, at, length);
     this.#receiver.frame(this, at, length);
   }
@@ -130,8 +146,8 @@ export class StreamPort implements Port, Watcher {
     return this.#closed ? -1 : this.#transmit.claim(bytes);
   }
 
-  commit(at: number, length: number): void {
-    this.#transmit.commit(at, length);
+  commit(at: number, length: number, described = false): void {
+    this.#transmit.commit(at, length, described);
     this.tap?.toGuest(this.#bytes, at, length);
     this.counters.txFrames++;
     this.counters.txBytes += length;

@@ -4,6 +4,7 @@ import { addressOf, setsockopt } from '../system/syscalls.ts';
 import type { TurnLoop } from '../runtime/turn-loop.ts';
 import type { LinkEvents } from './events.ts';
 import type { Framing } from './framing.ts';
+import type { LinkEnvironment } from './link.ts';
 import type { FrameReceiver } from './port.ts';
 import type { ReceiveRegion } from './receive-region.ts';
 import { StreamMemory, StreamPort, type StreamPortOwner } from './stream-port.ts';
@@ -29,8 +30,8 @@ export class StreamPorts implements StreamPortOwner {
   readonly #dirty: StreamPort[] = [];
   #dirtyCount = 0;
 
-  /** Takes over `region`. `nextId` numbers the ports. */
-  constructor(region: ReceiveRegion, loop: TurnLoop, receiver: FrameReceiver, events: LinkEvents, nextId: () => number) {
+  /** Takes over `region`. */
+  constructor(region: ReceiveRegion, { loop, receiver, events, nextId }: LinkEnvironment) {
     this.#region = region;
     this.#loop = loop;
     this.#receiver = receiver;

@@ -6,6 +6,7 @@
  * When everything is out both ends go back to the left. While the VM doesn't read, the region fills and `claim` fails.
  */
 import type { Arena } from '../runtime/arena.ts';
+import { clear } from '../packet/vnet-header.ts';
 import type { Framing } from './framing.ts';
 
 /** A remainder up to this size is moved to the left rather than waited for. */
@@ -57,8 +58,11 @@ export class TransmitBuffer {
   }
 
   /** See Port.commit. */
-  commit(at: number, length: number): void {
-    this.#framing.write(this.#arena.bytes, at - this.#framing.prefix, length);
+  commit(at: number, length: number, described = false): void {
+    const { prefix, vnet } = this.#framing;
+    const { bytes } = this.#arena;
+    if (vnet > 0 && !described) clear(bytes, at - vnet);
+    this.#framing.write(bytes, at - vnet - prefix, vnet + length);
     this.tail = at + length;
   }
 

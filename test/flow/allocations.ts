@@ -41,7 +41,14 @@ const loop = {
 };
 const events = { connected: nothing, disconnected: nothing };
 const receiver = { frame: nothing, endOfBatch: nothing, drained: nothing, attached: nothing, detached: nothing };
-const ports = new StreamPorts(new ReceiveRegion(new Arena(8 << 20), 1 << 20), loop as unknown as TurnLoop, receiver, events, () => 0);
+const arena = new Arena(8 << 20);
+const ports = new StreamPorts(new ReceiveRegion(arena, 1 << 20), {
+  loop: loop as unknown as TurnLoop,
+  arena,
+  receiver,
+  events,
+  nextId: () => 0,
+});
 const port = { flush: () => false } as unknown as StreamPort;
 const write = (rounds: number): void => {
   for (let i = 0; i < rounds; i++) {

@@ -33,7 +33,7 @@ const receiver = {
   detached: () => {},
 };
 const events = { connected: () => {}, disconnected: () => {} };
-const vms = await QemuListener.open('tcp://127.0.0.1:0', loop, arena, receiver, events, () => 0);
+const vms = await QemuListener.open('tcp://127.0.0.1:0', { loop, arena, receiver, events, nextId: () => 0 });
 const [, vmPort] = /:(\d+)$/.exec(vms.address)!;
 // Node wants descriptors of its own the first time it does this or that.
 createServer().listen(0, '127.0.0.1').close();

@@ -32,7 +32,7 @@ test('a listener that the loop cannot watch leaves neither socket nor file behin
   // Node frees its own watch on the loop in a turn of its own.
   await new Promise((resolve) => setImmediate(resolve));
   const before = descriptors();
-  const opening = QemuListener.open(`unix://${path}`, loop, arena, receiver, events, () => 0);
+  const opening = QemuListener.open(`unix://${path}`, { loop, arena, receiver, events, nextId: () => 0 });
   await assert.rejects(opening, { code: 'EBADF' });
   assert.equal(descriptors(), before);
   assert.equal(existsSync(path), false);

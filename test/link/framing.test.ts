@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { QEMU_FRAMING } from '../../src/link/framing.ts';
+import { QEMU_FRAMING, VNET_FRAMING } from '../../src/link/framing.ts';
 import { Deframer, ReceiveRegion } from '../../src/link/receive-region.ts';
 import { StreamMemory } from '../../src/link/stream-port.ts';
 import { TransmitBuffer } from '../../src/link/transmit-buffer.ts';
 import { Arena } from '../../src/runtime/arena.ts';
+import { VNET_HEADER } from '../../src/packet/vnet-header.ts';
 
 function framed(...frames: Uint8Array[]): Buffer {
   return Buffer.concat(
@@ -137,4 +138,21 @@ test('a VM gets all of its memory or none', () => {
   assert.equal(free(), before);
   while (arena.allocate(4096) >= 0);
   assert.throws(() => new ReceiveRegion(arena, 4096), /no room/);
+});
+
+test('the length counts the virtio-net header, which is cleared unless the sender has filled it in', () => {
+  const arena = new Arena(1 << 20);
+  const buffer = TransmitBuffer.create(arena, VNET_FRAMING, 16_384)!;
+  const headroom = VNET_FRAMING.prefix + VNET_HEADER;
+  const start = buffer.claim(headroom + 60);
+  for (const described of [false, true]) {
+    const at = buffer.claim(headroom + 60) + headroom;
+    arena.bytes.fill(0xee, at - headroom, at + 60);
+    buffer.commit(at, 60, described);
+  }
+  assert.equal(buffer.pending, 2 * (headroom + 60));
+  const plain = Buffer.from(arena.bytes.subarray(start, start + headroom));
+  const filled = Buffer.from(arena.bytes.subarray(start + headroom + 60, start + 2 * headroom + 60));
+  assert.equal(plain.toString('hex'), '00000048' + '000000000000000000000100');
+  assert.equal(filled.toString('hex'), '00000048' + 'ee'.repeat(VNET_HEADER));
 });

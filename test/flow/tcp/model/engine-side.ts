@@ -67,6 +67,8 @@ class ChannelPort implements Port {
   readonly id: number = 0;
   readonly name: string = 'link';
   readonly headroom: number = 4;
+  readonly offload: boolean = false;
+  readonly largestFrame: number = 0;
   readonly counters: PortCounters = portCounters();
   tap: FrameTap | null = null;
   /** The VM does not drain its link. */
