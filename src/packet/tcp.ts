@@ -4,6 +4,9 @@ import { i32, setU16, setU32, u16 } from './bytes.ts';
 /** Length of a header without options. */
 export const HEADER = 20;
 
+/** Where the checksum stands in the header. */
+export const CHECKSUM = 16;
+
 export const FIN = 1;
 export const SYN = 2;
 export const RST = 4;

@@ -4,10 +4,11 @@
  * Every segment carries the current acknowledgment and window, so whatever is sent settles an ACK that is due.
  */
 import { setU16, setU32 } from '../../packet/bytes.ts';
-import { finish, pseudoIpv4, sum as plainSum } from '../../packet/checksum.ts';
+import { finish, fold, pseudoIpv4, sum as plainSum } from '../../packet/checksum.ts';
 import * as ethernet from '../../packet/ethernet.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
 import * as tcp from '../../packet/tcp.ts';
+import * as vnet from '../../packet/vnet-header.ts';
 import { DEFAULT_MSS, writeSack, writeSynOptions } from '../../packet/tcp-options.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
 import type { TcpContext } from './context.ts';
@@ -68,10 +69,20 @@ export function emitWithWindow(
   const ack = flags & tcp.ACK ? flow.rcvNxt : 0;
   flow.lastAck = flow.rcvNxt;
   tcp.write(bytes, header, flow.remotePort, flow.guestPort, seq, ack, tcp.HEADER + options, flags, window);
-  const total = ctx.sum(header, segment, pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_TCP, segment));
-  tcp.setChecksum(bytes, header, ~total & 0xffff);
-  neighbour.port!.commit(at, ethernet.HEADER + ipv4.HEADER + segment);
+  const pseudo = pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_TCP, segment);
+  const port = neighbour.port!;
+  const offload = port.offload && payload > 0;
+  if (offload) describe(bytes, at, payload, flow.mss);
+  tcp.setChecksum(bytes, header, offload ? fold(pseudo) : ~ctx.sum(header, segment, pseudo) & 0xffff);
+  port.commit(at, ethernet.HEADER + ipv4.HEADER + segment, offload);
   ctx.counters.segmentsOut++;
+}
+
+/** Leaves the checksum, and the cutting of what is longer than a segment, to the VM; its kernel does neither unless it must. */
+function describe(bytes: Uint8Array, at: number, payload: number, mss: number): void {
+  const gso = payload > mss ? vnet.GSO_TCPV4 : vnet.GSO_NONE;
+  const size = payload > mss ? mss : 0;
+  vnet.write(bytes, at - vnet.VNET_HEADER, gso, HEADERS, size, ethernet.HEADER + ipv4.HEADER, tcp.CHECKSUM);
 }
 
 /** RFC 6864: an atomic datagram (DF set) may carry ID 0. The checksum is added up from the words that vary. */

@@ -8,6 +8,7 @@
  */
 import * as tcp from '../../packet/tcp.ts';
 import { EAGAIN } from '../../host/errno.ts';
+import type { Port } from '../../link/port.ts';
 import { hostFailed, finSending } from './close.ts';
 import { pipe } from './congestion.ts';
 import type { TcpContext } from './context.ts';
@@ -25,6 +26,13 @@ const SLOTS = 128;
 const NOTHING = 0;
 const BLOCKED = -1;
 const FAILED = -2;
+
+/** Payload that a frame takes: one segment, or as many as the VM takes at once and cuts itself. */
+function framePayload(port: Port, flow: TcpFlow): number {
+  const { mss } = flow;
+  const most = port.largestFrame - HEADERS;
+  return most < 2 * mss ? mss : most - (most % mss);
+}
 
 /** Drops from the endpoint's queue what the guest has acknowledged. */
 export function discardAcknowledged(flow: TcpFlow): void {
@@ -80,7 +88,7 @@ function usable(flow: TcpFlow): number {
 function sendRange(ctx: TcpContext, flow: TcpFlow, seq: number, limit: number): number {
   const port = flow.neighbour.port;
   if (port === null) return BLOCKED;
-  const size = Math.min(flow.mss, limit);
+  const size = Math.min(framePayload(port, flow), limit);
   const stride = port.headroom + HEADERS + size;
   let slots = Math.min(Math.floor(limit / size), SLOTS);
   let at = port.claim(slots * stride);

@@ -21,7 +21,7 @@ import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
 import { type TcpCounters, type TcpLimits } from '../../../src/flow/tcp/context.ts';
 import { TcpEngine } from '../../../src/flow/tcp/engine.ts';
 import { FlowPolicy } from '../../../src/flow/policy.ts';
-import { FakePort } from '../../fake-port.ts';
+import { FakePort, type FakePortOptions } from '../../fake-port.ts';
 import { FakeHost, FakeStream } from './fake-host.ts';
 
 export const { FIN, SYN, RST, PSH, ACK, URG } = tcp;
@@ -69,6 +69,7 @@ function forOneVm(limits: Partial<TcpLimits>): Partial<TcpLimits> {
 }
 
 export interface BenchOptions {
+  port?: FakePortOptions;
   mtu?: number;
   limits?: Partial<TcpLimits>;
   /** Bytes of the largest batch. */
@@ -94,7 +95,7 @@ export class Bench {
   readonly arena: Arena = new Arena(64 << 20);
   readonly timers: TimerWheel;
   readonly host: FakeHost = new FakeHost(this.arena);
-  readonly port: FakePort = new FakePort(this.arena);
+  readonly port: FakePort;
   readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, GUEST);
   readonly engine: TcpEngine;
   /** ICMP codes of unreachables sent to the guest. */
@@ -117,6 +118,7 @@ export class Bench {
     this.timers = new TimerWheel(this.#now);
     this.#batch = options.batch ?? 1 << 17;
     this.#receive = this.arena.allocate(this.#batch);
+    this.port = new FakePort(this.arena, 0, options.port);
     this.neighbour.port = this.port;
     this.neighbour.macHi = 0x5a94;
     this.neighbour.macLo = 0xefe40cee | 0;
