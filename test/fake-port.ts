@@ -24,6 +24,8 @@ export class FakePort implements Port {
   readonly headers: Buffer[] = [];
   tap: FrameTap | null = null;
   full = false;
+  /** Bytes that it takes before it is full. */
+  room: number = Infinity;
   readonly #arena: Arena;
   readonly #at: number;
 
@@ -38,7 +40,7 @@ export class FakePort implements Port {
   }
 
   claim(bytes: number): number {
-    return this.full || bytes > SIZE ? -1 : this.#at;
+    return this.full || bytes > SIZE || bytes > this.room ? -1 : this.#at;
   }
 
   commit(at: number, length: number, described = false): void {
@@ -52,6 +54,7 @@ export class FakePort implements Port {
     this.frames.push(frame);
     this.#arena.bytes.fill(0xa5, at, at + length);
     this.counters.txFrames++;
+    this.room -= length;
   }
 
   take(): Buffer[] {

@@ -4,8 +4,9 @@ import { finAcknowledged } from './close.ts';
 import { DUPLICATE_THRESHOLD, enterRecovery, grow, leaveRecovery } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpFlow } from './flow.ts';
-import { detectLosses, type Rack, takeCumulative, takeDuplicateReport, takeReport } from './rack.ts';
+import { detectLosses, type Rack, takeCumulative, takeReport } from './rack.ts';
 import type { Segment } from './segment.ts';
+import { takeAfterTimeout, takeDuplicateReport } from './undo.ts';
 
 /** False when the segment must be dropped for its acknowledgment. */
 export function takeAck(ctx: TcpContext, flow: TcpFlow, segment: Segment): boolean {
@@ -52,6 +53,7 @@ function lookForLosses(ctx: TcpContext, flow: TcpFlow, rack: Rack): void {
 
 function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number): void {
   const { scoreboard } = flow;
+  if (flow.timedOut) takeAfterTimeout(ctx, flow, ack);
   flow.sndUna = ack;
   if (((flow.sndNxt - ack) | 0) < 0) flow.sndNxt = ack;
   flow.rtt.acknowledge(ack, ctx.timers.now);
@@ -95,7 +97,7 @@ function takeDuplicate(ctx: TcpContext, flow: TcpFlow): void {
 /** RFC 2018 §5: ranges outside what is in flight are ignored. True when something was reported for the first time. */
 function takeSack(ctx: TcpContext, flow: TcpFlow, segment: Segment): boolean {
   const { sackCount, sackLeft, sackRight } = segment.options;
-  if (flow.rack !== null && reportsDuplicate(segment)) takeDuplicateReport(ctx, flow, flow.rack, sackLeft[0]!, sackRight[0]!);
+  if (flow.undoBytes > 0 && reportsDuplicate(segment)) takeDuplicateReport(ctx, flow, sackLeft[0]!, sackRight[0]!);
   let news = false;
   for (let i = 0; i < sackCount; i++) {
     const [left, right] = [sackLeft[i]!, sackRight[i]!];

@@ -1,7 +1,8 @@
 /** Congestion control towards the guest: slow start and avoidance (RFC 5681), loss recovery entry and exit (RFC 6675, RFC 6582). */
 import type { TcpContext } from './context.ts';
 import type { TcpFlow } from './flow.ts';
-import { type Rack, rackOf } from './rack.ts';
+import { rackOf } from './rack.ts';
+import { rememberReduction, rememberTimeout } from './undo.ts';
 
 /** RFC 6928: the initial window. */
 const INITIAL_SEGMENTS = 10;
@@ -29,14 +30,11 @@ export function grow(flow: TcpFlow, acknowledged: number): void {
   if (flow.cwnd > LIMIT) flow.cwnd = LIMIT;
 }
 
-/** RFC 5681 §3.2 step 2: what was in flight when the loss was seen, halved; remembered in case that nothing was lost. */
+/** RFC 5681 §3.2 step 2: what was in flight when the loss was seen, less; remembered in case that nothing was lost. */
 function reduce(flow: TcpFlow): void {
   const { rack } = flow;
+  rememberReduction(flow);
   if (rack !== null) {
-    rack.undoWindow = flow.cwnd;
-    rack.undoThreshold = flow.ssthresh;
-    rack.undoBytes = 0;
-    rack.undoFrom = flow.sndUna;
     if (rack.persist > 0) rack.persist--;
     else rack.quarters = 1;
   }
@@ -47,7 +45,7 @@ function reduce(flow: TcpFlow): void {
 export function enterRecovery(ctx: TcpContext, flow: TcpFlow): void {
   // RFC 6582 §3.2 step 1: duplicates of data sent before the last timeout or recovery say nothing new.
   if (flow.recovering || (!flow.sack && ((flow.sndUna - flow.recover) | 0) < 0)) return;
-  flow.lossy = flow.sack;
+  if (flow.sack) flow.link.lossy = true;
   flow.recovering = true;
   flow.growing = false;
   flow.recover = flow.sndMax;
@@ -65,18 +63,11 @@ export function leaveRecovery(flow: TcpFlow): void {
   if (!flow.sack) flow.cwnd = flow.ssthresh;
 }
 
-/** Nothing was lost after all. The rest of the recovery holds nobody back. */
-export function undoReduction(ctx: TcpContext, flow: TcpFlow, rack: Rack): void {
-  flow.cwnd = Math.max(flow.cwnd, rack.undoWindow);
-  flow.ssthresh = Math.max(flow.ssthresh, rack.undoThreshold);
-  flow.growing = true;
-  ctx.counters.spuriousRecoveries++;
-}
-
 /** RFC 5681 §3.1 equation 4 and §3.1 last paragraph: after a timeout one segment, and everything counts as lost. */
 export function collapse(ctx: TcpContext, flow: TcpFlow): void {
   // Once until it is repaired (RFC 5681 §3.1, RFC 6582 §4).
-  if (!flow.recovering) reduce(flow);
+  if (!flow.recovering && flow.attempts <= 1) reduce(flow);
+  rememberTimeout(flow);
   flow.cwnd = flow.mss;
   flow.recover = flow.sndMax;
   flow.duplicateAcks = 0;

@@ -9,6 +9,7 @@ import type { Port } from '../../link/port.ts';
 import type { FlowTable } from '../flow-table.ts';
 import type { FlowPolicy } from '../policy.ts';
 import type { FairShares } from '../../runtime/fair-shares.ts';
+import type { GuestLinks } from './guest-link.ts';
 import type { TcpFlow } from './flow.ts';
 import type { BatchChain } from '../batch-chain.ts';
 
@@ -99,6 +100,7 @@ export interface TcpContext {
   readonly spans: Spans;
   /** Where a fake packet is built to be quoted in an ICMP error. */
   readonly scratch: number;
+  readonly links: GuestLinks;
   /** Host connects under way, or waiting for their turn. */
   readonly connecting: FairShares<Port>;
   /** Opens the host side of a flow that is CONNECTING: now, or soon when many are being opened. */

@@ -25,6 +25,7 @@ import { abort, countEnding, guestDone, guestGone, guestReset, hostFailed, settl
 import { type GuestSide, TcpCounters, type TcpContext, TcpEndings, type TcpLimits } from './context.ts';
 import { Dialling } from './dialling.ts';
 import { type FlowOwner, type RemoteAddress, State, type TcpFlow } from './flow.ts';
+import { GuestLinks } from './guest-link.ts';
 import { answerSynSent, checkConnect, connectHost, endConnect, establish, openFromGuest, openFromHost } from './handshake.ts';
 import { InitialSequence } from './initial-sequence.ts';
 import { refuse, sendAck, sendSyn } from './output.ts';
@@ -34,7 +35,8 @@ import { acceptable, drainBuffer, flushToHost, releaseBuffer, takeData } from '.
 import { afterSyn, isOpening, Segment } from './segment.ts';
 import { BatchChain } from '../batch-chain.ts';
 import { armTimeWait, expire, rearm } from './timers.ts';
-import { discardAcknowledged, transmit } from './transmit.ts';
+import { discardAcknowledged, hasToSend, transmit } from './transmit.ts';
+import { WorkList } from './work-list.ts';
 
 /** Segments with data in one batch; a receive region of 1 MiB can hold no more that are longer than a header. */
 const CHAIN_LIMIT = 16_384;
@@ -75,14 +77,10 @@ export class TcpEngine implements Transport, FlowOwner {
   /** Flows with work at the end of this batch; used up to `#touchedCount`, so that the arrays never shrink and regrow. */
   readonly #touched: TcpFlow[] = [];
   #touchedCount = 0;
-  /** Flows with work for the next pump, and those the running pump works through. */
-  #queue: TcpFlow[] = [];
-  #queueCount = 0;
-  #pumping: TcpFlow[] = [];
+  readonly #work: WorkList = new WorkList();
+  readonly #workOn: (flow: TcpFlow) => void = (flow) => this.#toDo(flow);
   readonly #dialling: Dialling = new Dialling((flow) => connectHost(this.#ctx, flow));
   readonly #putOff: PutOffAcks = new PutOffAcks((flow) => this.#settleAcks(flow));
-  /** Flows that wait for room on their VM's port: a VM that reads nothing must not cost others anything. */
-  readonly #blocked: Map<Port, Set<TcpFlow>> = new Map();
   readonly #timeWait: Set<TcpFlow> = new Set();
   readonly #initialSequence: InitialSequence;
   readonly #wake: () => void;
@@ -110,6 +108,7 @@ export class TcpEngine implements Transport, FlowOwner {
       chain: new BatchChain(CHAIN_LIMIT),
       spans: new Spans(),
       scratch: arena.allocate(4096),
+      links: new GuestLinks(),
       connecting: new FairShares<Port>(limits.connecting),
       dial: (flow) => void (this.#dialling.start(flow) || this.#wake()),
       touch: (flow) => this.#touch(flow),
@@ -326,26 +325,11 @@ export class TcpEngine implements Transport, FlowOwner {
   /** A phase of the turn. True when a flow used up its quota and has more to send. */
   pump(): boolean {
     if (this.#dialling.waiting) this.#dialling.more();
-    this.#workQueue();
-    return this.#queueCount > 0 || this.#dialling.waiting;
+    this.#work.run(this.#workOn);
+    return !this.#work.empty || this.#dialling.waiting;
   }
 
-  #workQueue(): void {
-    const flows = this.#queue;
-    const count = this.#queueCount;
-    if (count === 0) return;
-    this.#queue = this.#pumping;
-    this.#pumping = flows;
-    this.#queueCount = 0;
-    for (let i = 0; i < count; i++) {
-      const flow = flows[i]!;
-      flow.queued = false;
-      this.#work(flow);
-    }
-    if (flows.length > 1024 && count < 256) flows.length = 256;
-  }
-
-  #work(flow: TcpFlow): void {
+  #toDo(flow: TcpFlow): void {
     const ctx = this.#ctx;
     if (flow.removed) return;
     if (flow.state === State.CONNECTING) return checkConnect(ctx, flow);
@@ -355,10 +339,16 @@ export class TcpEngine implements Transport, FlowOwner {
     if (flow.hangup && !this.#alive(flow)) return;
     drainBuffer(ctx, flow);
     if (flow.removed) return;
-    if (!flow.finAcked && !flow.blocked && transmit(ctx, flow)) this.ready(flow);
+    if (!flow.finAcked && !flow.blocked && hasToSend(flow)) this.#send(flow);
     if (flow.removed || settle(ctx, flow)) return this.#settleAcks(flow);
     this.#settleAcks(flow);
     rearm(ctx, flow);
+  }
+
+  /** Behind those that wait for room already. */
+  #send(flow: TcpFlow): void {
+    if (flow.link.waiting.size > 0) this.#block(flow);
+    else if (transmit(this.#ctx, flow)) this.#work.addLast(flow);
   }
 
   /** The host side may fail while the guest's handshake is under way. That it has ended is looked into when its bytes can be sent. */
@@ -390,10 +380,9 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** A guest's port has room again. */
   drained(port: Port): void {
-    const flows = this.#blocked.get(port);
-    if (flows === undefined) return;
-    this.#blocked.delete(port);
-    for (const flow of flows) {
+    const link = this.#ctx.links.of(port);
+    if (link.waiting.size === 0) return;
+    for (const flow of link.release()) {
       flow.blocked = false;
       this.ready(flow);
     }
@@ -419,10 +408,7 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   ready(flow: TcpFlow): void {
-    if (flow.queued || flow.removed) return;
-    flow.queued = true;
-    this.#queue[this.#queueCount++] = flow;
-    this.#wake();
+    if (!flow.removed && this.#work.add(flow)) this.#wake();
   }
 
   expired(flow: TcpFlow): void {
@@ -440,14 +426,7 @@ export class TcpEngine implements Transport, FlowOwner {
 
   #block(flow: TcpFlow): void {
     flow.blocked = true;
-    const flows = this.#blocked.get(flow.vm);
-    if (flows === undefined) this.#blocked.set(flow.vm, new Set([flow]));
-    else flows.add(flow);
-  }
-
-  #unblock(flow: TcpFlow): void {
-    const flows = this.#blocked.get(flow.vm);
-    if (flows?.delete(flow) && flows.size === 0) this.#blocked.delete(flow.vm);
+    flow.link.waiting.add(flow);
   }
 
   #enterTimeWait(flow: TcpFlow): void {
@@ -469,7 +448,7 @@ export class TcpEngine implements Transport, FlowOwner {
     this.#ctx.timers.cancel(flow.timer);
     this.#ctx.table.remove(flow);
     this.#dialling.delete(flow);
-    if (flow.blocked) this.#unblock(flow);
+    if (flow.blocked) flow.link.waiting.delete(flow);
     this.#timeWait.delete(flow);
     releaseBuffer(flow);
     flow.onClosed?.();

@@ -12,6 +12,7 @@ import { Timer } from '../../runtime/timer-wheel.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { Port } from '../../link/port.ts';
 import type { FlowEntry } from '../flow-table.ts';
+import type { GuestLink, GuestLinks } from './guest-link.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { Rack } from './rack.ts';
 import { RttEstimator } from './rtt.ts';
@@ -58,6 +59,7 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   state: State = State.CLOSED;
   readonly neighbour: Neighbour;
   readonly vm: Port;
+  readonly link: GuestLink;
   /** Null before the host side exists and after it was closed. */
   endpoint: StreamEndpoint | null = null;
   /** For a local listener: called once the handshake is complete. */
@@ -145,10 +147,15 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   rexmitNxt = 0;
   /** Holes below this are lost (rack.ts). */
   lostEdge = 0;
-  /** The guest has reported losses. */
-  lossy = false;
   /** A tail probe is under way (tail-loss.ts). */
   tailProbed = false;
+  /** What the last reduction has taken, where it began, and how many of the bytes sent again since were not reported twice (undo.ts). */
+  undoWindow = 0;
+  undoThreshold = 0;
+  undoBytes = 0;
+  undoFrom = 0;
+  /** After a timeout that may have been needless. */
+  timedOut = false;
   readonly scoreboard: Scoreboard = new Scoreboard();
   /** What was sent when; from the first loss on. */
   rack: Rack | null = null;
@@ -176,10 +183,11 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   connecting = false;
 
   /** `neighbour` is attached. */
-  constructor(owner: FlowOwner, neighbour: Neighbour, guestPort: number, remote: RemoteAddress, remotePort: number) {
+  constructor(owner: FlowOwner, neighbour: Neighbour, links: GuestLinks, guestPort: number, remote: RemoteAddress, remotePort: number) {
     this.owner = owner;
     this.neighbour = neighbour;
     this.vm = neighbour.port!;
+    this.link = links.of(this.vm);
     this.guest0 = neighbour.w0;
     this.guest1 = neighbour.w1;
     this.guest2 = neighbour.w2;

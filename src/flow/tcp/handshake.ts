@@ -51,7 +51,7 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
     return;
   }
   const remote = new IpAddress(0, 0, MAPPED, destination);
-  const flow = new TcpFlow(owner, packet.neighbour, tcp.sourcePort(ctx.bytes, packet.payload), remote, destinationPort);
+  const flow = new TcpFlow(owner, packet.neighbour, ctx.links, tcp.sourcePort(ctx.bytes, packet.payload), remote, destinationPort);
   flow.state = State.CONNECTING;
   takeSyn(ctx, flow, segment);
   ctx.table.add(flow);
@@ -190,7 +190,7 @@ export function openFromHost(
   remotePort: number,
   endpoint: StreamEndpoint,
 ): TcpFlow {
-  const flow = new TcpFlow(owner, neighbour, guestPort, remote, remotePort);
+  const flow = new TcpFlow(owner, neighbour, ctx.links, guestPort, remote, remotePort);
   flow.state = State.SYN_SENT;
   flow.fromHost = true;
   flow.endpoint = endpoint;

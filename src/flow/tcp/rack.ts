@@ -11,7 +11,7 @@
  *
  * A flow has none of this until the guest reports a hole.
  */
-import { DUPLICATE_THRESHOLD, enterRecovery, undoReduction } from './congestion.ts';
+import { DUPLICATE_THRESHOLD, enterRecovery } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import type { TcpFlow } from './flow.ts';
 import { Retransmissions } from './retransmissions.ts';
@@ -40,11 +40,6 @@ export class Rack {
   quarters = 1;
   widenedAt = 0;
   persist = 0;
-  /** What the last recovery has taken, and how many of the bytes it sent again were not reported twice. */
-  undoWindow = 0;
-  undoThreshold = 0;
-  undoBytes = 0;
-  undoFrom = 0;
 
   constructor(start: number, unknown: number) {
     this.times = new SendTimes(start);
@@ -107,9 +102,8 @@ export function takeCumulative(ctx: TcpContext, flow: TcpFlow, rack: Rack, ack: 
   firstArrived(ctx, rack, rack.times.timeOf((ack - 1) | 0), ack);
 }
 
-/** The guest reports that it has got [left, right) twice. Of interest is what the last recovery has sent again: not a tail probe, or what the link has doubled. */
-export function takeDuplicateReport(ctx: TcpContext, flow: TcpFlow, rack: Rack, left: number, right: number): void {
-  if (rack.undoBytes === 0 || ((left - rack.undoFrom) | 0) < 0 || ((right - flow.recover) | 0) > 0) return;
+/** The guest has got twice what was sent twice: the first was not lost, but late. */
+export function noteReordering(ctx: TcpContext, flow: TcpFlow, rack: Rack): void {
   rack.reordering = true;
   rack.persist = PERSIST;
   // Once a round trip (RFC 8985 §6.2 step 4).
@@ -117,8 +111,6 @@ export function takeDuplicateReport(ctx: TcpContext, flow: TcpFlow, rack: Rack, 
     rack.quarters++;
     rack.widenedAt = ctx.timers.now + flow.rtt.smoothed;
   }
-  rack.undoBytes = Math.max(rack.undoBytes - ((right - left) | 0), 0);
-  if (rack.undoBytes === 0) undoReduction(ctx, flow, rack);
 }
 
 /** RFC 8985 §6.2 step 4. Milliseconds; negative when the order alone decides. */

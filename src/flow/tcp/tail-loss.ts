@@ -3,7 +3,7 @@
  * retransmission timeout is long. Two round trips after the last ACK the last segment goes out once more: the guest's answer
  * either covers everything or reports, by SACK, what is missing in front of it.
  *
- * Only where the guest has reported a loss before, by SACK: on a link that loses nothing a late ACK means a VM that does not run,
+ * Only on a link that has lost something before (guest-link.ts): elsewhere a late ACK means a VM that does not run,
  * or hundreds of downloads in front of it. And once until something new is acknowledged. Where the guest has reported holes already, but too few
  * segments behind them to be sure, time has shown by now that they are lost. In recovery, where RFC 8985 §7.2 would wait for
  * the timeout, the oldest repair goes out once more: with a hole open no ACK is put off (RFC 5681 §4.2).
@@ -21,7 +21,7 @@ const DELAYED_ACK = 50;
 
 /** Milliseconds until a probe makes sense; 0 when it makes none, or the retransmission timeout comes first. */
 export function tailTimeout(flow: TcpFlow): number {
-  if (!flow.lossy || flow.tailProbed || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
+  if (!flow.link.lossy || flow.tailProbed || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
   // Behind a timeout everything is sent again anyway.
   if (flow.sndNxt !== flow.sndMax) return 0;
   const delay = Math.max(2 * flow.rtt.smoothed, SHORTEST) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);

@@ -43,6 +43,11 @@ export function discardAcknowledged(flow: TcpFlow): void {
   flow.headSeq = una;
 }
 
+/** Data, a FIN or a repair waits; whether a window allows it is another matter. */
+export function hasToSend(flow: TcpFlow): boolean {
+  return flow.readable || flow.recovering || ((flow.sndNxt - flow.sndMax) | 0) < 0 || (flow.ended && !flow.finSent);
+}
+
 /** Sends what recovery, the windows and the endpoint allow. True when the quota ended it: there is more to send now. */
 export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
   if (flow.recovering && !repair(ctx, flow)) return false;
@@ -54,8 +59,8 @@ export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
       // Behind the FIN there is nothing, whatever the endpoint goes on to report.
       if (left <= 0) return false;
     }
-    const again = ((flow.sndNxt - flow.sndMax) | 0) < 0;
-    if (!flow.readable && !again) return false;
+    const known = (flow.sndMax - flow.sndNxt) | 0;
+    if (!flow.readable && known <= 0) return false;
     const allowed = usable(flow);
     if (allowed <= 0) return false;
     const sent = sendRange(ctx, flow, flow.sndNxt, Math.min(allowed, quota));
@@ -63,6 +68,7 @@ export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
       if (sent === NOTHING && flow.ended) continue;
       return false;
     }
+    if (known > 0) flow.undoBytes += Math.min(sent, known);
     quota -= sent;
   }
   return true;
@@ -223,7 +229,7 @@ function repairHoles(ctx: TcpContext, flow: TcpFlow, rack: Rack): boolean {
       else again.shorten(next);
     } else flow.rexmitNxt = next;
     again.push(start, next, ctx.timers.now);
-    rack.undoBytes += sent;
+    flow.undoBytes += sent;
   }
   return true;
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { collapse } from '../../../src/flow/tcp/congestion.ts';
 import type { TcpContext } from '../../../src/flow/tcp/context.ts';
 import { TcpFlow } from '../../../src/flow/tcp/flow.ts';
+import { GuestLinks } from '../../../src/flow/tcp/guest-link.ts';
 import type { Neighbour } from '../../../src/gateway/neighbour.ts';
 import type { Port } from '../../../src/link/port.ts';
 import { IpAddress } from '../../../src/packet/address.ts';
@@ -11,7 +12,7 @@ const MSS = 1460;
 
 function flowWith(inFlight: number): TcpFlow {
   const neighbour = { port: {} as Port, w0: 0, w1: 0, w2: 0xffff, w3: 1 } as Neighbour;
-  const flow = new TcpFlow({ ready: () => {}, expired: () => {} }, neighbour, 1000, IpAddress.v4(2), 80);
+  const flow = new TcpFlow({ ready: () => {}, expired: () => {} }, neighbour, new GuestLinks(), 1000, IpAddress.v4(2), 80);
   flow.sack = true;
   flow.mss = MSS;
   flow.cwnd = 10 * MSS;

@@ -1,64 +1,7 @@
 /** What counts as lost, when, and what is made of it: RFC 8985 (RACK), RFC 6675, RFC 2018 §8, RFC 3708. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ACK, Bench, type Sent, SYN } from './bench.ts';
-import type { FakeStream } from './fake-host.ts';
-
-const MSS = 1460;
-
-/** Segments `from` to `to` of the flow, as a range. */
-type Range = [from: number, to: number];
-
-/** A connection whose round trip was measured as 20 ms; segments are counted from 0. */
-class Sender {
-  readonly bench: Bench = new Bench();
-  readonly stream: FakeStream;
-  readonly #start: number;
-
-  constructor(sack = true) {
-    const { bench } = this;
-    bench.guest({ flags: SYN, options: { sack, scale: 4 } });
-    bench.expect({ flags: SYN | ACK });
-    bench.later(20);
-    bench.guest({});
-    this.stream = bench.stream;
-    this.#start = bench.ack;
-  }
-
-  /** The host has `count` segments more; those that go out. */
-  put(count: number): number[] {
-    this.stream.put('y'.repeat(count * MSS));
-    this.bench.round();
-    return this.sent();
-  }
-
-  /** The guest acknowledges everything before segment `una`, and reports ranges. Returns what goes out. */
-  ack(una: number, ...sack: Range[]): number[] {
-    this.bench.guest({ ack: this.#at(una), sack: sack.map(([from, to]) => [this.#at(from), this.#at(to)]) });
-    return this.sent();
-  }
-
-  /** What goes out within `ms`. */
-  later(ms: number): number[] {
-    this.bench.later(ms);
-    return this.sent();
-  }
-
-  sent(): number[] {
-    return this.bench.drain().flatMap(({ seq, data }: Sent) => {
-      const first = (seq - this.#start) / MSS;
-      return Array.from({ length: Math.ceil(data.length / MSS) }, (_, i) => first + i);
-    });
-  }
-
-  get counters(): Bench['counters'] {
-    return this.bench.counters;
-  }
-
-  #at(segment: number): number {
-    return (this.#start + segment * MSS) | 0;
-  }
-}
+import { MSS, Sender } from './sender.ts';
 
 /** Ten segments in flight of which the first was lost and sent again, 20 ms after it was. */
 function repairing(): Sender {

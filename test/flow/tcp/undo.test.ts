@@ -1,0 +1,98 @@
+/** Reductions that turn out to be needless: RFC 3708 (D-SACK), RFC 5682 (F-RTO). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Sender } from './sender.ts';
+
+/** All ten segments are acknowledged, and the window has grown to twenty; what follows begins with segment 10. */
+function grown(sack = true): Sender {
+  const sender = new Sender(sack);
+  sender.put(10);
+  sender.later(20);
+  sender.ack(10);
+  return sender;
+}
+
+test('a guest that acknowledges what was not sent again after a timeout has got it: the window is given back', () => {
+  const sender = grown();
+  sender.put(20);
+  assert.deepEqual(sender.later(300), [10]);
+  assert.equal(sender.counters.timeouts, 1);
+  sender.ack(20);
+  assert.equal(sender.counters.spuriousRecoveries, 1);
+  sender.ack(30);
+  assert.ok(sender.put(60).length >= 20);
+});
+
+test('one that then has everything may have lacked that one segment', () => {
+  const sender = grown();
+  sender.put(20);
+  sender.later(300);
+  sender.ack(30);
+  assert.equal(sender.counters.spuriousRecoveries, 0);
+});
+
+test('one that acknowledges no more than what was sent again has lost it', () => {
+  const sender = grown();
+  sender.put(20);
+  sender.later(300);
+  assert.deepEqual(sender.ack(11), [11, 12]);
+  assert.equal(sender.counters.spuriousRecoveries, 0);
+});
+
+test('nor does it tell anything when the guest had reported segments behind the hole', () => {
+  const sender = grown();
+  sender.put(20);
+  sender.ack(10, [11, 12]);
+  sender.later(1000);
+  assert.ok(sender.counters.timeouts >= 1);
+  sender.ack(20);
+  assert.equal(sender.counters.spuriousRecoveries, 0);
+});
+
+test('a guest without SACK may have kept the rest: its acknowledgment tells nothing', () => {
+  const sender = grown(false);
+  sender.put(20);
+  sender.later(300);
+  sender.ack(20);
+  assert.equal(sender.counters.spuriousRecoveries, 0);
+});
+
+test('a lone segment that arrives twice has cost nothing', () => {
+  const sender = grown();
+  sender.put(1);
+  assert.deepEqual(sender.later(300), [10]);
+  sender.ack(11, [10, 11]);
+  assert.equal(sender.counters.spuriousRecoveries, 1);
+  assert.ok(sender.put(60).length >= 20);
+});
+
+test('at a second timeout one report is enough: the answer to the first was lost', () => {
+  const sender = grown();
+  sender.put(1);
+  sender.later(1000);
+  assert.ok(sender.counters.timeouts >= 2);
+  sender.ack(11, [10, 11]);
+  assert.equal(sender.counters.spuriousRecoveries, 1);
+  assert.ok(sender.put(60).length >= 20, 'the window from before the first timeout');
+});
+
+test('a second timeout leaves the threshold as the first has set it (RFC 5681 §3.1)', () => {
+  const sender = grown(false);
+  sender.put(20);
+  const [flow] = [...sender.bench.engine];
+  sender.later(300);
+  const threshold = flow!.ssthresh;
+  sender.later(600);
+  assert.equal(sender.counters.timeouts, 2);
+  assert.equal(flow!.ssthresh, threshold);
+});
+
+test('a needless timeout tells of a link that loses acknowledgments: from then on its tails are probed', () => {
+  const sender = grown();
+  sender.put(20);
+  sender.later(300);
+  sender.ack(30, [10, 11]);
+  sender.put(5);
+  assert.deepEqual(sender.later(60), [34]);
+  assert.equal(sender.counters.tailProbes, 1);
+});
