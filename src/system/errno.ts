@@ -3,11 +3,15 @@
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
+export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
+export const EBUSY = 16;
 export const EEXIST = 17;
+export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
@@ -32,11 +36,15 @@ const TEXTS: ReadonlyMap<number, readonly [code: string, text: string]> = new Ma
   [EPERM, ['EPERM', 'operation not permitted']],
   [ENOENT, ['ENOENT', 'no such file or directory']],
   [EINTR, ['EINTR', 'interrupted system call']],
+  [EIO, ['EIO', 'input/output error']],
+  [ENXIO, ['ENXIO', 'no such device or address']],
   [EBADF, ['EBADF', 'bad file descriptor']],
   [EAGAIN, ['EAGAIN', 'resource temporarily unavailable']],
   [ENOMEM, ['ENOMEM', 'cannot allocate memory']],
   [EACCES, ['EACCES', 'permission denied']],
+  [EBUSY, ['EBUSY', 'device or resource busy']],
   [EEXIST, ['EEXIST', 'file exists']],
+  [ENODEV, ['ENODEV', 'no such device']],
   [EINVAL, ['EINVAL', 'invalid argument']],
   [ENFILE, ['ENFILE', 'too many open files in system']],
   [EMFILE, ['EMFILE', 'too many open files']],

@@ -52,6 +52,7 @@ const c = {
   getsockopt: bind('int getsockopt(int, int, int, int64_t, int64_t)'),
   setsockopt: bind('int setsockopt(int, int, int, int64_t, int)'),
   fcntl: bind('int fcntl(int, int, int)'),
+  ioctl: bind('int ioctl(int, int64_t, int64_t)'),
   shutdown: bind('int shutdown(int, int)'),
   close: bind('int close(int)'),
   epollCreate: bind('int epoll_create1(int)'),
@@ -131,6 +132,11 @@ export function setsockopt(fd: number, level: number, name: number, value: numbe
 /** A second descriptor of the same socket, closed when a program is started. */
 export function duplicate(fd: number): number {
   return result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/** `argument`: an address, or the number itself where the request wants one. */
+export function ioctl(fd: number, request: number, argument: number): number {
+  return result(c.ioctl(fd, request, argument));
 }
 
 export function shutdown(fd: number, how: number): number {
