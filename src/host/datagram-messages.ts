@@ -6,8 +6,9 @@
  * to come from. A socket on every address would otherwise answer from the one that the route suggests, and its client not know it.
  */
 import { AF_INET, IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO } from '../system/constants.ts';
-import { CMSGHDR, IN6_PKTINFO, IN_PKTINFO, IOVEC, MMSGHDR, MSGHDR, SOCKADDR_IN6 } from '../system/layout.ts';
-import { writeIovec, writePointer, writeSockaddr } from '../system/memory.ts';
+import { CMSGHDR, IN6_PKTINFO, IN_PKTINFO, SOCKADDR_IN6 } from '../system/layout.ts';
+import { writeSockaddr } from '../system/memory.ts';
+import { MessageHeaders } from '../system/message-headers.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { type DatagramPeer, DatagramSenders, type Spans } from './endpoint.ts';
 
@@ -15,63 +16,44 @@ const NAME = 32;
 const CONTROL = 64;
 /** sin6_scope_id. */
 const SCOPE = 24;
-const SLOT = MMSGHDR.size + IOVEC.size + NAME + CONTROL;
 /** Third word of an IPv4-mapped address (RFC 4291 §2.5.5.2). */
 const MAPPED = 0xffff;
 
 export class DatagramMessages {
   readonly #arena: Arena;
-  readonly #base: number;
-  readonly #headers: number;
-  readonly #iovecs: number;
+  readonly #headers: MessageHeaders;
   readonly #names: number;
   readonly #controls: number;
 
   /** `base` is the address of arena offset 0. */
   constructor(arena: Arena, base: number) {
     this.#arena = arena;
-    this.#base = base;
     const limit = DatagramSenders.LIMIT;
-    this.#headers = arena.allocate(limit * SLOT);
-    this.#iovecs = this.#headers + limit * MMSGHDR.size;
-    this.#names = this.#iovecs + limit * IOVEC.size;
+    const headers = MessageHeaders.bytes(limit);
+    const size = headers + limit * (NAME + CONTROL);
+    const at = arena.allocate(size);
+    arena.bytes.fill(0, at, at + size);
+    this.#headers = new MessageHeaders(arena.words, base, at, limit);
+    this.#names = at + headers;
     this.#controls = this.#names + limit * NAME;
-    arena.bytes.fill(0, this.#headers, this.#headers + limit * SLOT);
   }
 
   /** `count` messages to be received into slots. Returns the address of the array. */
   slots(at: number, size: number, stride: number, count: number): number {
     const { words } = this.#arena;
     for (let i = 0; i < count; i++) {
-      this.#buffer(i, at + i * stride, size);
-      this.#addressing(i, this.#names + i * NAME, SOCKADDR_IN6, this.#controls + i * CONTROL, CONTROL);
+      this.#headers.buffer(i, at + i * stride, size);
+      this.#headers.name(i, this.#names + i * NAME, SOCKADDR_IN6);
+      this.#headers.control(i, this.#controls + i * CONTROL, CONTROL);
       // Where no control message comes there must be none of an earlier call.
       words[(this.#controls + i * CONTROL) >> 2] = 0;
     }
-    return this.#base + this.#headers;
-  }
-
-  #buffer(index: number, at: number, length: number): void {
-    const { words } = this.#arena;
-    const header = this.#headers + index * MMSGHDR.size;
-    const iovec = this.#iovecs + index * IOVEC.size;
-    writeIovec(words, iovec, this.#base + at, length);
-    writePointer(words, header + MSGHDR.iov, this.#base + iovec);
-    words[(header + MSGHDR.iovCount) >> 2] = 1;
-  }
-
-  #addressing(index: number, name: number, nameLength: number, control: number, controlLength: number): void {
-    const { words } = this.#arena;
-    const header = this.#headers + index * MMSGHDR.size;
-    writePointer(words, header + MSGHDR.name, this.#base + name);
-    words[(header + MSGHDR.nameLength) >> 2] = nameLength;
-    writePointer(words, header + MSGHDR.control, this.#base + control);
-    words[(header + MSGHDR.controlLength) >> 2] = controlLength;
+    return this.#headers.address;
   }
 
   /** Bytes of message `index` after recvmmsg. */
   length(index: number): number {
-    return this.#arena.words[(this.#headers + index * MMSGHDR.size + MMSGHDR.length) >> 2]!;
+    return this.#headers.length(index);
   }
 
   /** Tells who sent message `index`, after recvmmsg. */
@@ -124,10 +106,11 @@ export class DatagramMessages {
     if (size === SOCKADDR_IN6) words[(this.#names + SCOPE) >> 2] = peer.scope;
     const controlLength = fromLocal ? this.#writeLocal(peer, size === SOCKADDR_IN6) : 0;
     for (let i = 0; i < count; i++) {
-      this.#buffer(i, spans.offset[first + i]!, spans.length[first + i]!);
-      this.#addressing(i, this.#names, size, this.#controls, controlLength);
+      this.#headers.buffer(i, spans.offset[first + i]!, spans.length[first + i]!);
+      this.#headers.name(i, this.#names, size);
+      this.#headers.control(i, this.#controls, controlLength);
     }
-    return this.#base + this.#headers;
+    return this.#headers.address;
   }
 
   /** The address that the datagrams are to come from. Returns the length of the control message. */
