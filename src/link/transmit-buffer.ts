@@ -72,6 +72,21 @@ export class TransmitBuffer {
     if (this.head === this.tail) this.head = this.tail = this.#at;
   }
 
+  /** Bytes of the length in front of each frame. */
+  get prefix(): number {
+    return this.#framing.prefix;
+  }
+
+  /** Bytes of the frame whose length stands at `at`, its virtio-net header included. */
+  messageLength(at: number): number {
+    return this.#framing.read(this.#arena.bytes, at);
+  }
+
+  /** The frame at the head was sent, or given up. */
+  wroteMessage(): void {
+    this.wrote(this.prefix + this.messageLength(this.head));
+  }
+
   /** There is room worth waking up for. */
   get roomy(): boolean {
     return this.pending <= this.#size / 2;

@@ -1,5 +1,5 @@
 /**
- * Listening unix sockets: their file has mode 0600 from its first moment, and is removed with the socket, unless another has taken
+ * Unix sockets with a path: their file has mode 0600 from its first moment, and is removed with the socket, unless another has taken
  * its place.
  *
  * A file that stands at the path is somebody's, and stays: the bind fails. On request a socket's file without a socket, which is
@@ -21,37 +21,56 @@ export interface UnixListener {
   readonly remove: () => void;
 }
 
+export interface UnixSocketOptions {
+  /** A socket's file without a socket makes room. */
+  readonly replaceDead?: boolean;
+  /** SOCK_STREAM unless said otherwise. */
+  readonly type?: number;
+}
+
 /** Throws SystemError. */
-export function listenUnix(path: string, backlog: number, options: { replaceDead?: boolean } = {}): UnixListener {
+export function listenUnix(path: string, backlog: number, options: UnixSocketOptions = {}): UnixListener {
+  const bound = bindUnix(path, options);
+  try {
+    check(listen(bound.fd, backlog), 'listen', { address: path });
+    return bound;
+  } catch (error) {
+    close(bound.fd);
+    bound.remove();
+    throw error;
+  }
+}
+
+/** Binds without listening, as datagram sockets are. Throws SystemError. */
+export function bindUnix(path: string, options: UnixSocketOptions): UnixListener {
   const context = { address: path };
+  const type = options.type ?? SOCK_STREAM;
   const scratch = new ArrayBuffer(256);
   const size = writeUnixSockaddr(new Uint8Array(scratch), 0, path);
   if (size < 0) throw new SystemError('bind', EINVAL, { ...context, advice: 'a unix socket path has 1 to 107 bytes' });
-  if (options.replaceDead === true) removeDead(path, addressOf(scratch), size);
-  const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', context);
+  if (options.replaceDead === true) removeDead(path, addressOf(scratch), size, type);
+  const fd = check(socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', context);
   let file: Stats | undefined;
   try {
     // Linux gives the file the mode of the socket: nobody else can connect in between.
     fchmodSync(fd, OWNER_ONLY);
     check(bindSocket(fd, addressOf(scratch), size), 'bind', context);
     file = statOf(path);
-    check(listen(fd, backlog), 'listen', context);
   } catch (error) {
     close(fd);
-    removeOwn(path, file);
     throw error;
   }
   return { fd, remove: () => removeOwn(path, file) };
 }
 
-function removeDead(path: string, address: number, size: number): void {
+function removeDead(path: string, address: number, size: number, type: number): void {
   const file = statOf(path);
   if (file === undefined) return;
   if (!file.isSocket()) {
     throw new SystemError('bind', EADDRINUSE, { address: path, advice: 'what stands there is not a socket: choose another path' });
   }
   // Of another kind: a server would take one of its own kind for a client.
-  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const fd = socket(AF_UNIX, (type === SOCK_DGRAM ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
   const answer = connect(fd, address, size);
   close(fd);

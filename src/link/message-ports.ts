@@ -1,0 +1,88 @@
+/** The message ports of one link: how many they may be, what they are called, who has frames to send. */
+import type { LinkEnvironment } from './link.ts';
+import { type MessageLinkTraits, MessagePort, type MessagePortOwner } from './message-port.ts';
+import { MAXIMUM_PORTS } from './stream-ports.ts';
+
+/** What listings call the VMs of a link. */
+export interface PortNaming {
+  /** `peer` is the other end's address: `@`, as Go prints it, for a unix socket without a name. */
+  take(peer: string, id: number): string;
+  /** Its VM has gone. */
+  giveBack(name: string): void;
+}
+
+/** By their address; those without one get their port's number behind the `@`. */
+export const BY_ADDRESS: PortNaming = { take: (peer, id) => (peer === '@' ? `@${id}` : peer), giveBack: () => {} };
+
+export class MessagePorts implements MessagePortOwner {
+  /** VMs that found no place: MAXIMUM_PORTS VMs were there, or the arena was full. */
+  refused = 0;
+  readonly #environment: LinkEnvironment;
+  readonly #traits: MessageLinkTraits;
+  readonly #names: PortNaming;
+  readonly #gone: (port: MessagePort) => void;
+  readonly #endPhase: () => void;
+  readonly #ports: Set<MessagePort> = new Set();
+  /** Ports with frames to send; used up to `#dirtyCount`: an array that is emptied is grown again in each round. */
+  readonly #dirty: MessagePort[] = [];
+  #dirtyCount = 0;
+
+  /** `gone` hears of each port that has closed. */
+  constructor(environment: LinkEnvironment, traits: MessageLinkTraits, names: PortNaming, gone: (port: MessagePort) => void) {
+    this.#environment = environment;
+    this.#traits = traits;
+    this.#names = names;
+    this.#gone = gone;
+    this.#endPhase = environment.loop.phase(() => this.#flush());
+  }
+
+  get size(): number {
+    return this.#ports.size;
+  }
+
+  /** Null when there is no room for another VM. Give it something to send through, then `announce` it. */
+  create(peer: string): MessagePort | null {
+    if (this.#ports.size >= MAXIMUM_PORTS) {
+      this.refused++;
+      return null;
+    }
+    const id = this.#environment.nextId();
+    const port = MessagePort.create(id, this.#names.take(peer, id), this.#environment, this.#traits, this);
+    if (port === null) this.refused++;
+    else this.#ports.add(port);
+    return port;
+  }
+
+  announce(port: MessagePort): void {
+    this.#environment.receiver.attached(port);
+    this.#environment.events.connected(port);
+  }
+
+  dirty(port: MessagePort): void {
+    this.#dirty[this.#dirtyCount++] = port;
+    this.#environment.loop.runSoon();
+  }
+
+  /** True when flows that waited for room can go on. */
+  #flush(): boolean {
+    if (this.#dirtyCount === 0) return false;
+    let drained = false;
+    for (let i = 0; i < this.#dirtyCount; i++) if (this.#dirty[i]!.flush()) drained = true;
+    this.#dirtyCount = 0;
+    return drained;
+  }
+
+  closed(port: MessagePort, reason: string): void {
+    this.#ports.delete(port);
+    this.#names.giveBack(port.name);
+    this.#gone(port);
+    this.#environment.events.disconnected(port, reason);
+  }
+
+  /** Sends what there is and detaches every VM. */
+  close(reason: string): void {
+    this.#flush();
+    for (const port of [...this.#ports]) port.close(reason);
+    this.#endPhase();
+  }
+}

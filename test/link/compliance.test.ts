@@ -1,0 +1,43 @@
+/** Every link through the one suite. LINK_FRAMES=N: how many frames the long runs have. */
+import { join } from 'node:path';
+import { SOCK_SEQPACKET, SOCK_STREAM } from '../../src/system/constants.ts';
+import { openBess } from '../../src/link/bess.ts';
+import { QemuListener } from '../../src/link/qemu.ts';
+import { complies, type LinkAdapter } from './compliance.ts';
+import { MessageEnd, StreamEnd } from './vm-ends.ts';
+
+const MILLION = Number(process.env.LINK_FRAMES ?? 1_000_000);
+
+const STREAM = {
+  frames: MILLION,
+  largest: 131_072,
+  oversize: { bytes: 131_073, is: 'disconnected' },
+  empty: true,
+  lossless: true,
+  vms: 64,
+  end: 'told',
+  reconnects: true,
+  vnet: false,
+} as const satisfies Partial<LinkAdapter>;
+
+complies({
+  ...STREAM,
+  name: 'QEMU, stream over a unix socket',
+  async open(environment, folder) {
+    const path = join(folder, 'qemu.sock');
+    const link = await QemuListener.open(`unix://${path}`, environment);
+    return { link, attach: () => StreamEnd.unix(SOCK_STREAM, path, 'u32be') };
+  },
+});
+
+complies({
+  ...STREAM,
+  name: 'User Mode Linux, bess',
+  largest: 69_632,
+  oversize: { bytes: 69_633, is: 'lost' },
+  empty: false,
+  async open(environment, folder) {
+    const path = join(folder, 'bess.sock');
+    return { link: openBess({ path }, environment), attach: () => MessageEnd.unix(SOCK_SEQPACKET, path) };
+  },
+});

@@ -1,0 +1,153 @@
+/** The VM's ends of links: plain descriptors that never block, with the wire formats written down a second time. */
+import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_NONBLOCK } from '../../src/system/constants.ts';
+import { EAGAIN } from '../../src/system/errno.ts';
+import { check } from '../../src/system/error.ts';
+import { writeUnixSockaddr } from '../../src/system/memory.ts';
+import { addressOf, bindSocket, close, connect, recv, send, socket } from '../../src/system/syscalls.ts';
+
+/** What a test has of a VM. */
+export interface VmEnd {
+  /** False: the link is full, the frame was not sent. Streams: may be sent with the next call. */
+  send(frame: Uint8Array): boolean;
+  /** A copy, or null when there is none now. */
+  receive(): Uint8Array | null;
+  /** Streams: bytes as they are. */
+  sendBytes?(bytes: Uint8Array): void;
+  /** The link has closed the connection; only after `receive` has returned null. */
+  readonly ended: boolean;
+  /** As a process that is killed. */
+  close(): void;
+}
+
+const ROOM = 1 << 18;
+
+/** Scratch memory of a VM. */
+class Memory {
+  readonly bytes: Uint8Array = new Uint8Array(new ArrayBuffer(ROOM));
+  readonly address: number = addressOf(this.bytes.buffer as ArrayBuffer);
+}
+
+function connectUnix(type: number, path: string, own?: string): number {
+  const address = new ArrayBuffer(256);
+  const fd = check(socket(AF_UNIX, type | SOCK_NONBLOCK, 0), 'socket');
+  if (own !== undefined) {
+    const size = writeUnixSockaddr(new Uint8Array(address), 0, own);
+    check(bindSocket(fd, addressOf(address), size), 'bind');
+  }
+  const size = writeUnixSockaddr(new Uint8Array(address), 0, path);
+  check(connect(fd, addressOf(address), size), 'connect', { address: path });
+  return fd;
+}
+
+/** One frame a message, on a connected socket. */
+export class MessageEnd implements VmEnd {
+  ended = false;
+  readonly #fd: number;
+  readonly #memory: Memory = new Memory();
+
+  /** Takes over `fd`. */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** `own`: where the VM's own socket is bound. */
+  static unix(type: number, path: string, own?: string): MessageEnd {
+    return new MessageEnd(connectUnix(type, path, own));
+  }
+
+  send(frame: Uint8Array): boolean {
+    this.#memory.bytes.set(frame);
+    const sent = send(this.#fd, this.#memory.address, frame.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent !== -EAGAIN) check(sent, 'send');
+    return sent >= 0;
+  }
+
+  receive(): Uint8Array | null {
+    const got = recv(this.#fd, this.#memory.address, ROOM, MSG_DONTWAIT);
+    if (got > 0) return this.#memory.bytes.slice(0, got);
+    this.ended = got !== -EAGAIN;
+    return null;
+  }
+
+  close(): void {
+    close(this.#fd);
+  }
+}
+
+/** QEMU's 32 bits, big-endian, or HyperKit's 16 bits, little-endian. */
+export type LengthField = 'u32be' | 'u16le';
+
+/** Frames behind their length, on a connected stream socket. */
+export class StreamEnd implements VmEnd {
+  ended = false;
+  readonly #fd: number;
+  readonly #field: LengthField;
+  readonly #memory: Memory = new Memory();
+  /** What the socket hasn't taken. */
+  #unsent: Uint8Array = new Uint8Array(0);
+  #received: Buffer = Buffer.alloc(0);
+
+  /** Takes over `fd`. */
+  constructor(fd: number, field: LengthField) {
+    this.#fd = fd;
+    this.#field = field;
+  }
+
+  static unix(type: number, path: string, field: LengthField): StreamEnd {
+    return new StreamEnd(connectUnix(type, path), field);
+  }
+
+  send(frame: Uint8Array): boolean {
+    if (!this.#flush()) return false;
+    const head = this.#field === 'u32be' ? 4 : 2;
+    const bytes = new Uint8Array(head + frame.length);
+    const view = new DataView(bytes.buffer);
+    if (this.#field === 'u32be') view.setUint32(0, frame.length);
+    else view.setUint16(0, frame.length, true);
+    bytes.set(frame, head);
+    this.#unsent = bytes;
+    this.#flush();
+    return true;
+  }
+
+  #flush(): boolean {
+    while (this.#unsent.length > 0) {
+      this.#memory.bytes.set(this.#unsent.subarray(0, ROOM));
+      const sent = send(this.#fd, this.#memory.address, Math.min(this.#unsent.length, ROOM), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent === -EAGAIN) return false;
+      this.#unsent = this.#unsent.subarray(check(sent, 'send'));
+    }
+    return true;
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    this.#memory.bytes.set(bytes);
+    check(send(this.#fd, this.#memory.address, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL), 'send');
+  }
+
+  receive(): Uint8Array | null {
+    this.#flush();
+    let frame = this.#cut();
+    if (frame !== null) return frame;
+    const got = recv(this.#fd, this.#memory.address, ROOM, MSG_DONTWAIT);
+    if (got > 0) {
+      this.#received = Buffer.concat([this.#received, this.#memory.bytes.subarray(0, got)]);
+      frame = this.#cut();
+    } else this.ended = got !== -EAGAIN;
+    return frame;
+  }
+
+  #cut(): Uint8Array | null {
+    const head = this.#field === 'u32be' ? 4 : 2;
+    const received = this.#received;
+    if (received.length < head) return null;
+    const length = this.#field === 'u32be' ? received.readUInt32BE() : received.readUInt16LE();
+    if (received.length < head + length) return null;
+    this.#received = received.subarray(head + length);
+    return received.subarray(head, head + length);
+  }
+
+  close(): void {
+    close(this.#fd);
+  }
+}
