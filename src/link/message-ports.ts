@@ -36,13 +36,13 @@ export class MessagePorts implements MessagePortOwner {
     this.#endPhase = environment.loop.phase(() => this.#flush());
   }
 
-  get size(): number {
-    return this.#ports.size;
+  get isFull(): boolean {
+    return this.#ports.size >= MAXIMUM_PORTS;
   }
 
   /** Null when there is no room for another VM. Give it something to send through, then `announce` it. */
   create(peer: string): MessagePort | null {
-    if (this.#ports.size >= MAXIMUM_PORTS) {
+    if (this.isFull) {
       this.refused++;
       return null;
     }

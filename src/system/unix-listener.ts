@@ -19,6 +19,10 @@ export interface UnixListener {
   readonly fd: number;
   /** Removes the file, if it is still this socket's. */
   readonly remove: () => void;
+  /** The file at `path` is this socket's. */
+  readonly owns: (path: string) => boolean;
+  /** The same socket after its file was renamed. */
+  readonly movedTo: (path: string) => UnixListener;
 }
 
 export interface UnixSocketOptions {
@@ -30,13 +34,13 @@ export interface UnixSocketOptions {
 
 /** Throws SystemError. */
 export function listenUnix(path: string, backlog: number, options: UnixSocketOptions = {}): UnixListener {
-  const bound = bindUnix(path, options);
+  const opened = bindUnix(path, options);
   try {
-    check(listen(bound.fd, backlog), 'listen', { address: path });
-    return bound;
+    check(listen(opened.fd, backlog), 'listen', { address: path });
+    return opened;
   } catch (error) {
-    close(bound.fd);
-    bound.remove();
+    close(opened.fd);
+    opened.remove();
     throw error;
   }
 }
@@ -60,7 +64,16 @@ export function bindUnix(path: string, options: UnixSocketOptions): UnixListener
     close(fd);
     throw error;
   }
-  return { fd, remove: () => removeOwn(path, file) };
+  return bound(fd, path, file);
+}
+
+function bound(fd: number, path: string, file: Stats | undefined): UnixListener {
+  return {
+    fd,
+    remove: () => removeOwn(path, file),
+    owns: (place) => isSame(statOf(place), file),
+    movedTo: (place) => bound(fd, place, file),
+  };
 }
 
 function removeDead(path: string, address: number, size: number, type: number): void {
@@ -78,13 +91,16 @@ function removeDead(path: string, address: number, size: number, type: number): 
 }
 
 function removeOwn(path: string, file: Stats | undefined): void {
-  const now = statOf(path);
-  if (now === undefined || file === undefined || now.ino !== file.ino || now.dev !== file.dev) return;
+  if (!isSame(statOf(path), file)) return;
   try {
     unlinkSync(path);
   } catch {
     // Somebody else has removed it, or its folder is not ours to change: nothing that can be done here.
   }
+}
+
+function isSame(now: Stats | undefined, file: Stats | undefined): boolean {
+  return now !== undefined && file !== undefined && now.ino === file.ino && now.dev === file.dev;
 }
 
 function statOf(path: string): Stats | undefined {

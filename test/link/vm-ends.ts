@@ -1,9 +1,10 @@
 /** The VM's ends of links: plain descriptors that never block, with the wire formats written down a second time. */
-import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_NONBLOCK } from '../../src/system/constants.ts';
+import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, SOCK_NONBLOCK } from '../../src/system/constants.ts';
 import { EAGAIN } from '../../src/system/errno.ts';
 import { check } from '../../src/system/error.ts';
 import { writeUnixSockaddr } from '../../src/system/memory.ts';
-import { addressOf, bindSocket, close, connect, recv, send, socket } from '../../src/system/syscalls.ts';
+import { MessageHeaders } from '../../src/system/message-headers.ts';
+import { addressOf, bindSocket, close, connect, recv, send, sendmmsg, socket } from '../../src/system/syscalls.ts';
 
 /** What a test has of a VM. */
 export interface VmEnd {
@@ -20,6 +21,8 @@ export interface VmEnd {
 }
 
 const ROOM = 1 << 18;
+const HEADERS_AT = 200_000;
+const NAME_AT = 210_000;
 
 /** Scratch memory of a VM. */
 class Memory {
@@ -27,13 +30,19 @@ class Memory {
   readonly address: number = addressOf(this.bytes.buffer as ArrayBuffer);
 }
 
-function connectUnix(type: number, path: string, own?: string): number {
+function openUnix(type: number, own?: string): number {
   const address = new ArrayBuffer(256);
   const fd = check(socket(AF_UNIX, type | SOCK_NONBLOCK, 0), 'socket');
   if (own !== undefined) {
     const size = writeUnixSockaddr(new Uint8Array(address), 0, own);
     check(bindSocket(fd, addressOf(address), size), 'bind');
   }
+  return fd;
+}
+
+function connectUnix(type: number, path: string, own?: string): number {
+  const address = new ArrayBuffer(256);
+  const fd = openUnix(type, own);
   const size = writeUnixSockaddr(new Uint8Array(address), 0, path);
   check(connect(fd, addressOf(address), size), 'connect', { address: path });
   return fd;
@@ -67,6 +76,45 @@ export class MessageEnd implements VmEnd {
     if (got > 0) return this.#memory.bytes.slice(0, got);
     this.ended = got !== -EAGAIN;
     return null;
+  }
+
+  close(): void {
+    close(this.#fd);
+  }
+}
+
+/** One frame a message, from a socket that isn't connected. */
+export class UnconnectedEnd implements VmEnd {
+  ended = false;
+  readonly #fd: number;
+  readonly #memory: Memory = new Memory();
+  readonly #headers: MessageHeaders;
+
+  /** Takes over `fd`, whose messages go to `to`, a sockaddr. */
+  constructor(fd: number, to: Uint8Array) {
+    this.#fd = fd;
+    const { bytes, address } = this.#memory;
+    bytes.set(to, NAME_AT);
+    this.#headers = new MessageHeaders(new Uint32Array(bytes.buffer), address, HEADERS_AT, 1);
+    this.#headers.name(0, NAME_AT, to.length);
+  }
+
+  static unix(path: string, own: string): UnconnectedEnd {
+    const address = new Uint8Array(128);
+    return new UnconnectedEnd(openUnix(SOCK_DGRAM, own), address.subarray(0, writeUnixSockaddr(address, 0, path)));
+  }
+
+  send(frame: Uint8Array): boolean {
+    this.#memory.bytes.set(frame);
+    this.#headers.buffer(0, 0, frame.length);
+    const sent = sendmmsg(this.#fd, this.#headers.address, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent !== -EAGAIN) check(sent, 'sendmmsg');
+    return sent >= 0;
+  }
+
+  receive(): Uint8Array | null {
+    const got = recv(this.#fd, this.#memory.address, HEADERS_AT, MSG_DONTWAIT);
+    return got >= 0 ? this.#memory.bytes.slice(0, got) : null;
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { LinkEnvironment } from '../../src/link/link.ts';
 import type { Port } from '../../src/link/port.ts';
+import type { Clock } from '../../src/runtime/clock.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { TurnLoop } from '../../src/runtime/turn-loop.ts';
 
@@ -13,9 +14,9 @@ import { TurnLoop } from '../../src/runtime/turn-loop.ts';
 const PATIENCE = 20_000;
 
 export class World {
-  readonly arena: Arena = new Arena(64 << 20);
+  readonly arena: Arena = new Arena(128 << 20);
   /** It doesn't linger: the VM's end is run by the same thread. */
-  readonly loop: TurnLoop = new TurnLoop(this.arena, { linger: false });
+  readonly loop: TurnLoop;
   readonly ports: Port[] = [];
   /** `connected 0`, `disconnected 0: why`. */
   readonly events: string[] = [];
@@ -27,8 +28,9 @@ export class World {
   onFrame: (port: Port, frame: Uint8Array, at: number) => void = () => {};
   readonly environment: LinkEnvironment;
 
-  constructor() {
+  constructor(clock?: Clock) {
     let id = 0;
+    this.loop = new TurnLoop(this.arena, { linger: false, ...(clock === undefined ? {} : { clock }) });
     const { arena, loop } = this;
     this.environment = {
       loop,
@@ -44,6 +46,7 @@ export class World {
       events: {
         connected: (port) => void this.events.push(`connected ${port.id}`),
         disconnected: (port, reason) => void this.events.push(`disconnected ${port.id}: ${reason}`),
+        refused: (reason) => void this.events.push(`refused: ${reason}`),
       },
     };
   }
@@ -57,6 +60,12 @@ export class World {
     if (header !== undefined) this.arena.bytes.set(header, at - header.length);
     port.commit(at, frame.length, header !== undefined);
     return true;
+  }
+
+  /** The next turn, which looks at the clock. */
+  async turn(): Promise<void> {
+    this.loop.runSoon();
+    await this.settle();
   }
 
   /** Lets the loop work until `done`. */

@@ -1,0 +1,44 @@
+/** Unix datagram sockets: whom they may send to, and how they make room for their successor. */
+import { renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from './constants.ts';
+import { addressOf, close, connect, socket } from './syscalls.ts';
+import { bindUnix, type UnixListener } from './unix-listener.ts';
+
+const address: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(128));
+
+/**
+ * A socket of ours, without a name, connected to the one at `peer` (a sockaddr_un): epoll tells when that one takes more. A negative
+ * errno else: -ECONNREFUSED or -ENOENT when nobody is there, -EPERM when the peer is connected to a socket and hears only that.
+ */
+export function connectDatagram(peer: Uint8Array): number {
+  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  address.set(peer);
+  const status = connect(fd, addressOf(address.buffer), peer.length);
+  if (status === 0) return fd;
+  close(fd);
+  return status;
+}
+
+/**
+ * Puts a new socket at `path` in place of `old`, which those who are connected to it keep. Null when that can't be done: somebody
+ * else's file stands there, or the folder takes none.
+ */
+export function succeed(path: string, old: UnixListener): UnixListener | null {
+  const provisional = join(dirname(path), `.${randomBytes(4).toString('hex')}`);
+  let bound: UnixListener | undefined;
+  try {
+    if (!old.owns(path)) return null;
+    bound = bindUnix(provisional, { type: SOCK_DGRAM });
+    renameSync(provisional, path);
+    return bound.movedTo(path);
+  } catch {
+    if (bound !== undefined) {
+      close(bound.fd);
+      bound.remove();
+    }
+    return null;
+  }
+}
