@@ -1,8 +1,6 @@
 /** What a VirtualNetwork tells of itself. */
 import type { Port } from './link/port.ts';
-
-/** How a VM came in: through a listener or a device of that kind, or by a connection that was handed over ('socket'). */
-export type LinkKind = 'qemu' | 'bess' | 'vfkit' | 'vpnkit' | 'stdio' | 'dgram' | 'tap' | 'fd' | 'socket';
+import type { LinkKind } from './link/spec.ts';
 
 export interface NetworkEvents {
   connected: [port: Port, link: LinkKind];

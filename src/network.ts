@@ -10,7 +10,6 @@ import type { Duplex } from 'node:stream';
 import { formatIpv4, IpAddress, parseIpv4 } from './packet/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './packet/ipv4.ts';
 import { formatMac, parseMac } from './packet/mac.ts';
-import { close } from './system/syscalls.ts';
 import { Arena } from './runtime/arena.ts';
 import { arenaSum } from './runtime/arena-checksum.ts';
 import { TurnLoop } from './runtime/turn-loop.ts';
@@ -19,15 +18,12 @@ import { descriptorLimit } from './host/descriptors.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
 import { Capture } from './link/capture.ts';
 import type { LinkEvents } from './link/events.ts';
-import type { Link, LinkEnvironment } from './link/link.ts';
-import { VPNKIT_FRAMING } from './link/framing.ts';
-import { type FrameSink, MemoryPort } from './link/memory-port.ts';
+import type { Framing } from './link/framing.ts';
+import type { Link } from './link/link.ts';
+import { Links } from './link/links.ts';
+import type { FrameSink, MemoryPort } from './link/memory-port.ts';
 import { addCounters, type Port, type PortCounters, portCounters } from './link/port.ts';
-import { QemuListener } from './link/qemu.ts';
-import { ReceiveRegion } from './link/receive-region.ts';
-import type { StreamPort } from './link/stream-port.ts';
-import { StreamPorts } from './link/stream-ports.ts';
-import { takeOver } from './link/take-over.ts';
+import type { LinkSpec } from './link/spec.ts';
 import { Switch } from './switch/switch.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { WAITING_LIMIT } from './gateway/neighbour.ts';
@@ -52,12 +48,12 @@ import { NodeUpstream, nodeFiles } from './service/dns/node-upstream.ts';
 import { DnsServer } from './service/dns/server.ts';
 import { WatchedFile } from './service/dns/watched-file.ts';
 import { Zones } from './service/dns/zones.ts';
-import { checkListenUrl } from './config/endpoint-url.ts';
 import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } from './config/forward-address.ts';
+import { interfaceLink, parseLinkUrl } from './config/link-url.ts';
 import { resolveOptions } from './config/resolve.ts';
 import type { AddressPlan } from './config/subnet.ts';
 import { collectCounters, type NetworkCounters } from './network-counters.ts';
-import type { LinkKind, NetworkEvents } from './network-events.ts';
+import type { NetworkEvents } from './network-events.ts';
 import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
 
 /** Address space reserved for frames and buffers; memory becomes resident when it is used. */
@@ -67,10 +63,10 @@ const WINDOW_SMALL_MTU = 512 * 1024;
 const WINDOW_LARGE_MTU = 1 << 20;
 const LARGE_MTU = 9000;
 
-export type { LinkKind, NetworkEvents } from './network-events.ts';
-
-/** Bytes read at a time from a VM that was attached by its descriptor. */
-const RECEIVE_REGION = 1 << 20;
+export type { LinkEvents } from './link/events.ts';
+export type { Link } from './link/link.ts';
+export type { LinkKind, LinkSpec } from './link/spec.ts';
+export type { NetworkEvents } from './network-events.ts';
 
 /** Parts of the process's descriptors that flows may have; what is left is for links, listeners and resolvers. */
 const TCP_DESCRIPTORS = 0.65;
@@ -83,7 +79,6 @@ const FORWARDS = 1024;
 
 export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #options: ResolvedOptions;
-  readonly #arena: Arena;
   readonly #loop: TurnLoop;
   readonly #host: KernelNetwork;
   readonly #switch: Switch;
@@ -99,18 +94,12 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #dialer: GuestDialer;
   /** Conversations with guests, to look at and to end. */
   readonly flows: FlowList;
-  /** VMs attached by descriptor; made for the first of them. */
-  #attached: StreamPorts | null = null;
   #capture: Capture | null = null;
   readonly #gatewayAddress: IpAddress;
-  readonly #listeners: Set<Link> = new Set();
-  readonly #memoryPorts: Set<MemoryPort> = new Set();
+  readonly #links: Links;
   readonly #forwards: Forwards;
-  /** Listening sockets that are being opened. */
-  readonly #opening: Set<Promise<QemuListener>> = new Set();
   #closed = false;
   #closing: Promise<void> = Promise.resolve();
-  #nextPort = 0;
   /** Of ports that are gone. */
   readonly #gone: PortCounters = portCounters();
 
@@ -118,7 +107,6 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   private constructor(options: ResolvedOptions, arena: Arena, loop: TurnLoop) {
     super();
     this.#options = options;
-    this.#arena = arena;
     this.#loop = loop;
     const { timers } = loop;
     this.#host = new KernelNetwork(this.#loop, arena);
@@ -145,6 +133,13 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     });
     this.#switch = new Switch({ bytes: arena.bytes, gatewayMac: mac, gateway: this.#gateway, now: () => timers.now });
     this.#gateway.connect(this.#switch);
+    this.#links = new Links({
+      loop,
+      arena,
+      receiver: this.#switch,
+      connected: (port, kind) => void this.emit('connected', port, kind),
+      disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
+    });
     const nat = new Map(Object.entries(options.nat).map(([from, to]) => [word(from), word(to)]));
     const policy = new FlowPolicy({ nat, allowLinkLocal: options.ec2MetadataAccess });
     const linkWindow = options.mtu > LARGE_MTU ? WINDOW_LARGE_MTU : WINDOW_SMALL_MTU;
@@ -181,7 +176,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       now,
     });
     gateway.onDetached((port) => this.#leases.detached(port));
-    gateway.onDetached((port) => this.#detached(port));
+    gateway.onDetached((port) => addCounters(this.#gone, port.counters));
+    gateway.onDetached((port) => this.#links.detached(port));
     const { mtu, dnsSearchDomains: searchDomains } = options;
     const leased = (holder: string, given: number): void => void this.emit('lease', formatIpv4(given), holder);
     this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains, leased });
@@ -214,7 +210,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     macs.onMoved = ({ hi, lo, port }, from) => this.emit('stationMoved', formatMac(hi, lo), from, port);
     macs.onForgotten = ({ hi, lo, port }) => this.emit('stationGone', formatMac(hi, lo), port);
     this.#loop.atTurnEnd((idle) => this.#tcp.endOfTurn(idle));
-    this.#loop.phase(() => this.#deliver());
+    this.#loop.phase(() => this.#links.deliver());
     this.#loop.phase(() => this.#tcp.pump());
     this.#loop.phase(() => this.#udp.pump());
     this.#loop.phase(() => this.#echo.pump());
@@ -251,6 +247,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     if (captureFile === undefined) return;
     const started = Date.now() - this.#loop.clock.now();
     this.#capture = new Capture(captureFile, () => started + this.#loop.clock.now());
+    this.#links.tap = this.#capture;
   }
 
   /** Of the gateway, the first VM and the host as guests see them. */
@@ -264,55 +261,35 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   }
 
   /**
+   * Opens a link for VMs, by its URL: see docs/links.md. `events` hears of its VMs, beside this network's own events. Rejects with
+   * ConfigError for another text, with SystemError when it can't be opened, with Node's error when a host can't be resolved.
+   */
+  async attach(link: string | LinkSpec, events: Partial<LinkEvents> = {}): Promise<Link> {
+    this.#checkOpen();
+    const opened = await this.#links.open(typeof link === 'object' ? link : parseLinkUrl(link), events);
+    // Closed meanwhile: `close` waits for this one and closes it.
+    this.#checkOpen();
+    return opened;
+  }
+
+  /**
    * Listens for QEMU on `unix://PATH` or `tcp://HOST:PORT`, where port 0 is any free one. Rejects with ConfigError for another
    * text, with SystemError when it can't be bound, with Node's error when HOST can't be resolved.
    */
-  async listenQemu(url: string): Promise<QemuListener> {
+  async listenQemu(url: string): Promise<Link> {
     this.#checkOpen();
-    checkListenUrl(url);
-    const opening = QemuListener.open(url, this.#linkEnvironment('qemu'));
-    this.#opening.add(opening);
-    try {
-      const listener = await opening;
-      this.#listeners.add(listener);
-      // Closed meanwhile: `close` waits for this one and closes it.
-      this.#checkOpen();
-      return listener;
-    } finally {
-      this.#opening.delete(opening);
-    }
-  }
-
-  #linkEnvironment(kind: LinkKind): LinkEnvironment {
-    const events: LinkEvents = {
-      connected: (port) => {
-        port.tap = this.#capture;
-        this.emit('connected', port, kind);
-      },
-      disconnected: (port, reason) => void this.emit('disconnected', port, reason, kind),
-      closed: (link) => void this.#listeners.delete(link),
-    };
-    return { loop: this.#loop, arena: this.#arena, receiver: this.#switch, events, nextId: () => this.#nextPort++ };
+    return this.attach(interfaceLink('qemu', url));
   }
 
   /**
    * Attaches a VM whose connection a server of this process has accepted, and which carries frames as HyperKit and gvforwarder
-   * do (16 bits of length, little-endian; contract §6.4). `head`: bytes of frames that were read already. Takes the socket over.
-   * False, and the connection is closed, when there is no room for another VM. Throws SystemError without a descriptor.
+   * do (16 bits of length, little-endian; contract §6.4), unless `framing` says otherwise. `head`: bytes of frames that were read
+   * already. Takes the socket over. False, and the connection is closed, when there is no room for another VM. Throws SystemError
+   * without a descriptor.
    */
-  attachSocket(socket: Socket, head: Uint8Array, name: string): boolean {
+  attachSocket(socket: Socket, head: Uint8Array, name: string, framing?: Framing): boolean {
     this.#checkOpen();
-    const { fd, rest } = takeOver(socket);
-    let port: StreamPort | null = null;
-    try {
-      this.#attached ??= new StreamPorts(new ReceiveRegion(this.#arena, RECEIVE_REGION), this.#linkEnvironment('socket'));
-      port = this.#attached.attach(fd, VPNKIT_FRAMING, name);
-    } finally {
-      if (port === null) close(fd);
-    }
-    port?.feed(head);
-    port?.feed(rest);
-    return port !== null;
+    return this.#links.attachSocket(socket, head, name, framing);
   }
 
   /**
@@ -353,11 +330,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   attachMemory(name: string, sink: FrameSink): MemoryPort {
     this.#checkOpen();
     if (typeof sink !== 'function') throw new TypeError(`attachMemory wants a function that takes frames, not ${String(sink)}`);
-    const port = new MemoryPort(this.#nextPort++, name, this.#arena, this.#loop, this.#switch, sink);
-    port.tap = this.#capture;
-    this.#memoryPorts.add(port);
-    this.#switch.attached(port);
-    return port;
+    return this.#links.attachMemory(name, sink);
   }
 
   /**
@@ -377,20 +350,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     return this.#forwards;
   }
 
-  #detached(port: Port): void {
-    addCounters(this.#gone, port.counters);
-    if (port instanceof MemoryPort) this.#memoryPorts.delete(port);
-  }
-
-  #deliver(): boolean {
-    let delivered = false;
-    for (const port of this.#memoryPorts) if (port.deliver()) delivered = true;
-    return delivered;
-  }
-
   #flush(): boolean {
-    let more = false;
-    for (const port of this.#memoryPorts) if (port.flush()) more = true;
+    const more = this.#links.flush();
     this.#capture?.flush();
     return more;
   }
@@ -452,7 +413,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   async #close(): Promise<void> {
     // Their sockets would stay behind if the loop went first.
-    if (this.#opening.size > 0) await Promise.allSettled(this.#opening);
+    await this.#links.opened();
     this.#forwards.close();
     this.#dialer.close();
     // Connections to a guest that was being looked for.
@@ -463,9 +424,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#flush();
     this.#udp.close();
     this.#echo.close();
-    for (const port of this.#memoryPorts) port.close();
-    for (const listener of this.#listeners) listener.close();
-    this.#attached?.close('the network is closed');
+    this.#links.close();
     this.#host.close();
     this.#loop.close();
     this.#capture?.close();

@@ -30,6 +30,7 @@ export const GVPROXY_FLAGS = {
   'listen-bess': { kind: 'string', usage: later('unixpacket socket to be used by User Mode Linux') },
   'listen-stdio': { kind: 'string', usage: later('Accept frames on standard input and output') },
   'listen-vfkit': { kind: 'string', usage: later('unixgram socket to be used by vfkit-compatible applications') },
+  link: { kind: 'list', usage: 'URLs of more links for VMs, such as qemu+unix:///path?name=web (docs/links.md lists them)' },
   'forward-sock': { kind: 'list', usage: 'Forwards a unix socket to the guest virtual machine over SSH' },
   'forward-dest': { kind: 'list', usage: 'Forwards a unix socket to the guest virtual machine over SSH' },
   'forward-user': { kind: 'list', usage: 'SSH user to use for unix socket forward' },

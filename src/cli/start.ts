@@ -1,9 +1,8 @@
 /** What gvproxy opens once the network is there, in the original's order (contract §4.1, steps 7 to 13). */
-import { type GvproxyConfig, INTERFACES } from '../config/gvproxy-config.ts';
-import type { LinkKind, VirtualNetwork } from '../network.ts';
+import type { GvproxyConfig } from '../config/gvproxy-config.ts';
+import type { VirtualNetwork } from '../network.ts';
 import { serveGuestsOn, serveHost } from './api.ts';
-import { listenErrorText } from './go-errors.ts';
-import { notInThisVersion } from './gvproxy-flags.ts';
+import { startLinks } from './links.ts';
 import type { Log } from './log.ts';
 import type { NotificationSender } from './notification-sender.ts';
 import { sshTunnels, startSshForwards } from './ssh-forwards.ts';
@@ -42,46 +41,6 @@ export async function start(run: Run): Promise<void> {
   countBytes(run);
   await startLinks(run);
   await startSshForwards(run);
-}
-
-async function startLinks(run: Run): Promise<void> {
-  const { config, log, notifications, program } = run;
-  logLinks(run);
-  const wanted = INTERFACES.filter((kind) => config.interfaces[kind] !== '');
-  // The original waits without a word.
-  if (wanted.length === 0 && config.listen.length === 0)
-    log.warning(`no VM can attach without -listen-qemu or -listen (${program} -help lists the flags)`);
-  for (const kind of wanted) {
-    try {
-      if (kind !== 'qemu') throw new Error(notInThisVersion(`listen-${kind}`, program));
-      await listenQemu(run);
-    } catch (error) {
-      notifications.send('hypervisor_error');
-      throw new Error(`${kind} listen error: ${listenErrorText(error)}`, { cause: error });
-    }
-  }
-}
-
-/** The program ends with the last VM that came through QEMU's socket, as callers rely on (contract §6.8). */
-function logLinks({ network, config, log, end }: Run): void {
-  let attached = 0;
-  network.on('connected', (port, link: LinkKind) => {
-    if (link === 'qemu') attached++;
-    log.debug(`new connection from ${port.name}${link === 'qemu' ? ` to ${config.interfaces.qemu}` : ''}`);
-  });
-  network.on('stationMoved', (mac, from, to) => {
-    log.warning(`two VMs send from ${mac} (ports ${from.id} and ${to.id}): each needs a MAC address of its own`);
-  });
-  network.on('disconnected', (port, reason, link: LinkKind) => {
-    const text = `cannot receive packets from ${port.name}, disconnecting: ${reason}`;
-    log.error(text);
-    if (link === 'qemu' && --attached === 0) end({ reason: text, failed: false });
-  });
-}
-
-async function listenQemu({ network, config, log }: Run): Promise<void> {
-  const { address } = await network.listenQemu(config.interfaces.qemu);
-  log.info(`listening for QEMU on ${address}`);
 }
 
 function countBytes({ network, log, atEnd }: Run): void {

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { isSshPort } from '../config/defaults.ts';
 import type { GvproxyConfig } from '../config/gvproxy-config.ts';
+import { parseLinkUrl } from '../config/link-url.ts';
 import { ConfigError } from '../config/subnet.ts';
 import { adviceForExisting } from './existing-path.ts';
 import { fileErrorText } from './go-errors.ts';
@@ -21,6 +22,7 @@ export function validate(flags: GvproxyValues, config: GvproxyConfig): GvproxyCo
   const sshPort = flags['ssh-port'];
   if (flags.config === '' && sshPort !== -1 && !isSshPort(sshPort)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
   validateForwards(flags, config);
+  for (const url of config.links) validateLink(url);
   return { ...config, notification };
 }
 
@@ -42,6 +44,13 @@ function validateSocket(name: 'bess' | 'vfkit', text: string, wanted: string): v
   const { scheme, path } = parsed(name, text, `${wanted}:///path`);
   if (scheme !== wanted) throw new ConfigError(`${name} listen address must be ${wanted}:// address`);
   refuseExisting(path);
+}
+
+/** No path of the original's, and so none of its rows. */
+function validateLink(url: string): void {
+  const link = parseLinkUrl(url);
+  const { scheme, path } = parseListenAddress(link.address);
+  if (scheme === 'unix') refuseExisting(path);
 }
 
 function parsed(name: string, text: string, wanted: string): ListenAddress {

@@ -16,6 +16,7 @@ export function effectiveConfig(config: GvproxyConfig): string {
     services: config.services,
     notification: config.notification,
     interfaces: withoutEmpty(config.interfaces),
+    links: config.links,
     forwards: config.forwards,
     stack: stackOf(config.stack),
   };

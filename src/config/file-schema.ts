@@ -1,4 +1,4 @@
-/** The shape of gvproxy's configuration file (contract §3.1, §3.2, §19), and keys of our own: `log-format`, `guest-api`, `api-token-file`. */
+/** The shape of gvproxy's configuration file (contract §3.1, §3.2, §19), and keys of our own: `links`, `log-format`, `guest-api`, `api-token-file`. */
 import { z } from 'zod';
 import { parseDuration } from './duration.ts';
 import { re2Fault } from './re2.ts';
@@ -53,6 +53,7 @@ export const FILE_SCHEMA = z.object({
   notification: text,
   'ec2-metadata-access': z.boolean().optional(),
   interfaces: z.object({ vpnkit: text, qemu: text, bess: text, stdio: text, vfkit: text }).optional(),
+  links: texts,
   forwards: z.array(forward).optional(),
   stack: stack.optional(),
 });

@@ -33,6 +33,8 @@ export interface GvproxyConfig {
   /** URL. */
   readonly services: string;
   readonly interfaces: Readonly<Record<Interface, string>>;
+  /** URLs of links; see config/link-url.ts. */
+  readonly links: readonly string[];
   /** Path; as the command line gives it, a URL, until that has been checked. */
   readonly notification: string;
   readonly logLevel: LogLevel;
@@ -64,6 +66,7 @@ export interface CommandLine {
   readonly 'listen-bess': string;
   readonly 'listen-stdio': string;
   readonly 'listen-vfkit': string;
+  readonly link: readonly string[];
   readonly 'forward-sock': readonly string[];
   readonly 'forward-dest': readonly string[];
   readonly 'forward-user': readonly string[];
@@ -101,6 +104,7 @@ export function resolveGvproxyConfig(flags: CommandLine, surroundings: Surroundi
       vfkit: flags['listen-vfkit'] || (file.interfaces?.vfkit ?? ''),
       stdio: flags['listen-stdio'] || (file.interfaces?.stdio ?? ''),
     },
+    links: flags.link.length > 0 ? flags.link : (file.links ?? []),
     notification: flags.notification || (file.notification ?? ''),
     logLevel,
     logFile: flags['log-file'] || (file['log-file'] ?? ''),

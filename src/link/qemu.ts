@@ -1,106 +1,15 @@
-/** QEMU's `-netdev stream` and `-netdev socket,connect=`: a listening socket, a port for each VM that connects. */
-import { AF_INET, AF_INET6, EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK } from '../system/constants.ts';
-import { EAGAIN, ECONNABORTED, EINTR } from '../system/errno.ts';
-import { readSockaddr } from '../system/memory.ts';
-import { accept4, addressOf, close } from '../system/syscalls.ts';
-import { formatAddress } from '../packet/address.ts';
-import type { Arena } from '../runtime/arena.ts';
-import { Timer } from '../runtime/timer-wheel.ts';
-import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
-import type { LinkEvents } from './events.ts';
-import { QEMU_FRAMING } from './framing.ts';
-import { type ListenSocket, openListenSocket } from './listen-socket.ts';
-import type { Link, LinkEnvironment } from './link.ts';
-import { ReceiveRegion } from './receive-region.ts';
-import { StreamPorts } from './stream-ports.ts';
+/** QEMU's `-netdev stream` and `-netdev socket,connect=` (contract §6.1): each connection is a VM at once. Several may attach (contract §6.8: one). */
+import { type Framing, QEMU_FRAMING, VNET_FRAMING } from './framing.ts';
+import type { LinkEnvironment } from './link.ts';
+import type { StreamSpec } from './spec.ts';
+import { type Reception, StreamListener } from './stream-listener.ts';
+import type { StreamPorts } from './stream-ports.ts';
 
-/** Bytes read from a VM at a time, shared by all VMs of the listener. */
-const RECEIVE_REGION = 1 << 20;
-const ACCEPT_PAUSE = 100;
+/** Rejects as StreamListener.open does. */
+export async function openQemu({ address, offload, name }: StreamSpec, environment: LinkEnvironment): Promise<StreamListener> {
+  return StreamListener.open(address, environment, receive(offload ? VNET_FRAMING : QEMU_FRAMING), name);
+}
 
-export class QemuListener implements Link, Watcher {
-  readonly address: string;
-  /** Times that there was no descriptor or memory for a connection, which then waited in the queue. */
-  acceptsPutOff = 0;
-  readonly #socket: ListenSocket;
-  readonly #loop: TurnLoop;
-  readonly #arena: Arena;
-  readonly #ports: StreamPorts;
-  readonly #events: LinkEvents;
-  readonly #token: number;
-  /** 256 bytes for an address, its length and options. */
-  readonly #scratch: number;
-  readonly #retry: Timer;
-  #closed = false;
-
-  private constructor(socket: ListenSocket, region: ReceiveRegion, environment: LinkEnvironment) {
-    const { loop, events } = environment;
-    this.address = socket.address;
-    this.#socket = socket;
-    this.#loop = loop;
-    this.#arena = region.arena;
-    // A VM that is being accepted is not being read from.
-    this.#scratch = region.at;
-    this.#token = loop.watch(socket.fd, EPOLLIN, this);
-    this.#retry = new Timer(() => loop.modify(this.#token, socket.fd, EPOLLIN));
-    this.#events = events;
-    this.#ports = new StreamPorts(region, environment);
-  }
-
-  /** Connections closed at once because there was no room for another VM. */
-  get refused(): number {
-    return this.#ports.refused;
-  }
-
-  /** Throws SystemError; RangeError when the arena is full. */
-  static async open(url: string, environment: LinkEnvironment): Promise<QemuListener> {
-    const { arena } = environment;
-    const region = new ReceiveRegion(arena, RECEIVE_REGION);
-    let socket: ListenSocket | undefined;
-    try {
-      socket = await openListenSocket(url, arena);
-      return new QemuListener(socket, region, environment);
-    } catch (error) {
-      socket?.close();
-      region.free();
-      throw error;
-    }
-  }
-
-  ready(): void {
-    const base = addressOf(this.#arena.memory.buffer);
-    while (!this.#closed) {
-      this.#arena.words[(this.#scratch + 128) >> 2] = 128;
-      const fd = accept4(this.#socket.fd, base + this.#scratch, base + this.#scratch + 128, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd >= 0) this.#accept(fd);
-      else if (fd === -EAGAIN) return;
-      else if (fd !== -ECONNABORTED && fd !== -EINTR) {
-        this.acceptsPutOff++;
-        this.#loop.modify(this.#token, this.#socket.fd, 0);
-        this.#loop.timers.arm(this.#retry, ACCEPT_PAUSE);
-        return;
-      }
-    }
-  }
-
-  #accept(fd: number): void {
-    if (this.#ports.attach(fd, QEMU_FRAMING, this.#peerName()) === null) close(fd);
-  }
-
-  /** Unix peers are unnamed: Go prints them as `@`. */
-  #peerName(): string {
-    const family = this.#arena.bytes[this.#scratch];
-    const peer = family === AF_INET || family === AF_INET6 ? readSockaddr(this.#arena.bytes, this.#scratch) : undefined;
-    return peer === undefined ? '@' : `${formatAddress(...peer.words)}:${peer.port}`;
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#loop.timers.cancel(this.#retry);
-    this.#loop.unwatch(this.#token, this.#socket.fd);
-    this.#socket.close();
-    this.#ports.close('listener closed');
-    this.#events.closed?.(this);
-  }
+function receive(framing: Framing): (ports: StreamPorts) => Reception {
+  return (ports) => ({ accept: (fd, peer) => ports.attach(fd, framing, peer) !== null });
 }

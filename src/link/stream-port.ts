@@ -3,8 +3,8 @@
  *
  *     readable ─► read (once a round) ─► frames ─► receiver        claim/commit ─► transmit buffer ─► one write a turn
  */
-import { EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../system/constants.ts';
-import { EAGAIN, EINTR, errnoText } from '../system/errno.ts';
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../system/constants.ts';
+import { EAGAIN, EINTR, EPIPE, errnoText } from '../system/errno.ts';
 import { addressOf, close, read, write } from '../system/syscalls.ts';
 import { isPossible, VNET_HEADER } from '../packet/vnet-header.ts';
 import type { Arena } from '../runtime/arena.ts';
@@ -13,6 +13,12 @@ import type { Framing } from './framing.ts';
 import { type FrameReceiver, type FrameTap, LARGEST_FRAME, type Port, portCounters, type PortCounters } from './port.ts';
 import { Deframer, type Deliver, type ReceiveRegion } from './receive-region.ts';
 import { TransmitBuffer } from './transmit-buffer.ts';
+
+/** Where frames come from and go to: one socket, or two pipes. */
+export interface StreamEnds {
+  readonly in: number;
+  readonly out: number;
+}
 
 /** What the listener that made the port hears of it. */
 export interface StreamPortOwner {
@@ -62,6 +68,7 @@ export class StreamPort implements Port, Watcher {
   tap: FrameTap | null = null;
   isDirty = false;
   readonly #fd: number;
+  readonly #out: number;
   readonly #base: number;
   readonly #bytes: Uint8Array;
   readonly #loop: TurnLoop;
@@ -71,19 +78,32 @@ export class StreamPort implements Port, Watcher {
   readonly #deframer: Deframer;
   readonly #transmit: TransmitBuffer;
   readonly #deliver: Deliver = (at, length) => this.#received(at, length);
+  readonly #limit: number;
   readonly #token: number;
+  /** Of `#out`; the same as the other where that is one descriptor. */
+  readonly #outToken: number;
   #waitsForRoom = false;
   #closed = false;
 
-  /** Takes over `fd` (connected, nonblocking) and `memory`. */
-  constructor(id: number, name: string, fd: number, loop: TurnLoop, memory: StreamMemory, receiver: FrameReceiver, owner: StreamPortOwner) {
+  /** Takes over `ends` (connected, nonblocking) and `memory`. Throws SystemError for what can't be watched; then both are the caller's. */
+  constructor(
+    id: number,
+    name: string,
+    ends: StreamEnds,
+    loop: TurnLoop,
+    memory: StreamMemory,
+    receiver: FrameReceiver,
+    owner: StreamPortOwner,
+  ) {
     this.id = id;
     this.name = name;
-    const { prefix, vnet } = memory.framing;
+    const { prefix, vnet, limit } = memory.framing;
+    this.#limit = limit - vnet;
     this.headroom = prefix + vnet;
     this.offload = vnet > 0;
     this.largestFrame = this.offload ? LARGEST_FRAME : 0;
-    this.#fd = fd;
+    this.#fd = ends.in;
+    this.#out = ends.out;
     this.#base = addressOf(memory.arena.memory.buffer);
     this.#bytes = memory.arena.bytes;
     this.#loop = loop;
@@ -92,12 +112,25 @@ export class StreamPort implements Port, Watcher {
     this.#memory = memory;
     this.#deframer = memory.deframer;
     this.#transmit = memory.transmit;
-    this.#token = loop.watch(fd, EPOLLIN | EPOLLRDHUP, this);
+    this.#token = loop.watch(ends.in, EPOLLIN | EPOLLRDHUP, this);
+    this.#outToken = this.#token;
+    if (ends.out === ends.in) return;
+    try {
+      this.#outToken = loop.watch(ends.out, 0, { ready: (events) => this.#outReady(events) });
+    } catch (error) {
+      loop.unwatch(this.#token, ends.in);
+      throw error;
+    }
   }
 
   ready(events: number): void {
     if (events & EPOLLOUT) this.flush();
     if (events & ~EPOLLOUT) this.#read();
+  }
+
+  #outReady(events: number): void {
+    if (events & (EPOLLERR | EPOLLHUP)) this.close(`cannot write packet to socket: ${errnoText(EPIPE)}`);
+    else this.flush();
   }
 
   #read(): void {
@@ -147,6 +180,11 @@ export class StreamPort implements Port, Watcher {
   }
 
   commit(at: number, length: number, described = false): void {
+    // Of another VM, whose link has a longer length field.
+    if (length > this.#limit) {
+      this.counters.txDropped++;
+      return;
+    }
     this.#transmit.commit(at, length, described);
     this.tap?.toGuest(this.#bytes, at, length);
     this.counters.txFrames++;
@@ -161,7 +199,7 @@ export class StreamPort implements Port, Watcher {
     this.isDirty = false;
     const transmit = this.#transmit;
     while (transmit.pending > 0 && !this.#closed) {
-      const count = write(this.#fd, this.#base + transmit.head, transmit.pending);
+      const count = write(this.#out, this.#base + transmit.head, transmit.pending);
       if (count === -EINTR) continue;
       if (count === -EAGAIN) {
         this.#waitForRoom(true);
@@ -184,7 +222,8 @@ export class StreamPort implements Port, Watcher {
   #waitForRoom(wait: boolean): void {
     if (wait === this.#waitsForRoom) return;
     this.#waitsForRoom = wait;
-    this.#loop.modify(this.#token, this.#fd, EPOLLIN | EPOLLRDHUP | (wait ? EPOLLOUT : 0));
+    const input = this.#out === this.#fd ? EPOLLIN | EPOLLRDHUP : 0;
+    this.#loop.modify(this.#outToken, this.#out, input | (wait ? EPOLLOUT : 0));
   }
 
   close(reason: string): void {
@@ -192,6 +231,10 @@ export class StreamPort implements Port, Watcher {
     this.#closed = true;
     this.#loop.unwatch(this.#token, this.#fd);
     close(this.#fd);
+    if (this.#out !== this.#fd) {
+      this.#loop.unwatch(this.#outToken, this.#out);
+      close(this.#out);
+    }
     this.#memory.free();
     this.#receiver.detached(this);
     this.#owner.closed(this, reason);

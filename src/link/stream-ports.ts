@@ -6,6 +6,7 @@ import type { LinkEvents } from './events.ts';
 import type { Framing } from './framing.ts';
 import type { LinkEnvironment } from './link.ts';
 import type { FrameReceiver } from './port.ts';
+import { PortNames } from './port-names.ts';
 import type { ReceiveRegion } from './receive-region.ts';
 import { StreamMemory, StreamPort, type StreamPortOwner } from './stream-port.ts';
 
@@ -24,6 +25,7 @@ export class StreamPorts implements StreamPortOwner {
   readonly #receiver: FrameReceiver;
   readonly #events: LinkEvents;
   readonly #nextId: () => number;
+  readonly #names: PortNames;
   readonly #endPhase: () => void;
   readonly #ports: Set<StreamPort> = new Set();
   /** Ports with frames to write; used up to `#dirtyCount`: an array that is emptied is grown again in each round. */
@@ -31,24 +33,43 @@ export class StreamPorts implements StreamPortOwner {
   #dirtyCount = 0;
 
   /** Takes over `region`. */
-  constructor(region: ReceiveRegion, { loop, receiver, events, nextId }: LinkEnvironment) {
+  constructor(region: ReceiveRegion, { loop, receiver, events, nextId }: LinkEnvironment, names: PortNames = new PortNames()) {
     this.#region = region;
     this.#loop = loop;
     this.#receiver = receiver;
     this.#events = events;
     this.#nextId = nextId;
+    this.#names = names;
     this.#endPhase = loop.phase(() => this.#flush());
   }
 
-  /** Takes over `fd` (a connected stream socket, nonblocking), unless there is no room: then null, and `fd` is the caller's. */
-  attach(fd: number, framing: Framing, name: string): StreamPort | null {
-    const memory = this.#ports.size < MAXIMUM_PORTS ? StreamMemory.create(this.#region, framing, TRANSMIT_BUFFER) : null;
+  /** Places that are left. */
+  get free(): number {
+    return MAXIMUM_PORTS - this.#ports.size;
+  }
+
+  /**
+   * Takes over `fd` (a connected stream, nonblocking), unless there is no room: then null, and `fd` is the caller's. `peer`: the
+   * other end's address. `out`: where frames to the VM go, when that is another descriptor. Throws SystemError for one that can't be watched.
+   */
+  attach(fd: number, framing: Framing, peer: string, out = fd): StreamPort | null {
+    const memory = this.free > 0 ? StreamMemory.create(this.#region, framing, TRANSMIT_BUFFER) : null;
     if (memory === null) {
       this.refused++;
       return null;
     }
     this.#prepare(fd);
-    const port = new StreamPort(this.#nextId(), name, fd, this.#loop, memory, this.#receiver, this);
+    if (out !== fd) this.#prepare(out);
+    const id = this.#nextId();
+    const name = this.#names.take(peer, id);
+    let port: StreamPort;
+    try {
+      port = new StreamPort(id, name, { in: fd, out }, this.#loop, memory, this.#receiver, this);
+    } catch (error) {
+      memory.free();
+      this.#names.giveBack(name);
+      throw error;
+    }
     this.#ports.add(port);
     this.#receiver.attached(port);
     this.#events.connected(port);
@@ -84,6 +105,7 @@ export class StreamPorts implements StreamPortOwner {
 
   closed(port: StreamPort, reason: string): void {
     this.#ports.delete(port);
+    this.#names.giveBack(port.name);
     this.#events.disconnected(port, reason);
   }
 

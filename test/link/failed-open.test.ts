@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Capture } from '../../src/link/capture.ts';
-import { QemuListener } from '../../src/link/qemu.ts';
+import { openQemu } from '../../src/link/qemu.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { TurnLoop } from '../../src/runtime/turn-loop.ts';
 import { temporaryFolder } from '../guest/process.ts';
@@ -32,7 +32,10 @@ test('a listener that the loop cannot watch leaves neither socket nor file behin
   // Node frees its own watch on the loop in a turn of its own.
   await new Promise((resolve) => setImmediate(resolve));
   const before = descriptors();
-  const opening = QemuListener.open(`unix://${path}`, { loop, arena, receiver, events, nextId: () => 0 });
+  const opening = openQemu(
+    { transport: 'stream', kind: 'qemu', address: `unix://${path}`, offload: false },
+    { loop, arena, receiver, events, nextId: () => 0 },
+  );
   await assert.rejects(opening, { code: 'EBADF' });
   assert.equal(descriptors(), before);
   assert.equal(existsSync(path), false);

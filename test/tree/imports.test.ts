@@ -33,7 +33,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
   forward: { may: ['packet/address', 'runtime', 'host', 'flow', 'gateway'], because: 'a forward joins a host listener and a flow' },
   ssh: { may: ['system'], because: 'how the guest is dialled and where records go is handed in' },
   config: {
-    may: ['packet/address', 'packet/mac', 'network-options'],
+    may: ['packet/address', 'packet/mac', 'network-options', 'link/spec'],
     because: 'configuration is turned into options before a network exists',
   },
   cli: {
@@ -64,7 +64,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     because: 'it names the counters of the parts',
   },
   'network-options': { may: [], because: 'plain data' },
-  'network-events': { may: ['link/port'], because: 'types of what is told' },
+  'network-events': { may: ['link/port', 'link/spec'], because: 'types of what is told' },
 };
 
 function sources(folder: string): string[] {

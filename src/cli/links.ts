@@ -1,0 +1,101 @@
+/** The links of the command line and the configuration file: opened in the original's order, logged, and the end that comes with their VMs (contract §4.1, §6.8). */
+import { type Interface, INTERFACES } from '../config/gvproxy-config.ts';
+import { interfaceLink } from '../config/link-url.ts';
+import type { LinkEvents } from '../network.ts';
+import type { Port } from '../link/port.ts';
+import { listenErrorText } from './go-errors.ts';
+import { notInThisVersion } from './gvproxy-flags.ts';
+import type { Run } from './start.ts';
+
+/** Rejects with what the log is to say. */
+export async function startLinks(run: Run): Promise<void> {
+  const { config, log, program } = run;
+  logOthers(run);
+  const wanted = INTERFACES.filter((kind) => config.interfaces[kind] !== '');
+  // The original waits without a word.
+  if (wanted.length === 0 && config.links.length === 0 && config.listen.length === 0)
+    log.warning(`no VM can attach without -listen-qemu or -listen (${program} -help lists the flags)`);
+  const end = new EndOfLinks(run);
+  for (const kind of wanted) await openInterface(run, kind, end);
+  for (const url of config.links) await openLink(run, url, end);
+}
+
+/** What is no link's own: VMs that came in through `/connect`, and those that clash. */
+function logOthers({ network, log }: Run): void {
+  network.on('connected', (port, link) => {
+    if (link === 'socket') log.debug(`new connection from ${peerOf(port)}`);
+  });
+  network.on('disconnected', (port, reason, link) => {
+    if (link === 'socket') log.error(goneText(port, reason));
+  });
+  network.on('stationMoved', (mac, from, to) => {
+    log.warning(`two VMs send from ${mac} (ports ${from.id} and ${to.id}): each needs a MAC address of its own`);
+  });
+}
+
+async function openInterface({ network, config, log, notifications, program }: Run, kind: Interface, end: EndOfLinks): Promise<void> {
+  const url = config.interfaces[kind];
+  try {
+    if (kind !== 'qemu') throw new Error(notInThisVersion(`listen-${kind}`, program));
+    const { address } = await network.attach(interfaceLink(kind, url), end.events(url, true));
+    log.info(`listening for QEMU on ${address}`);
+  } catch (error) {
+    notifications.send('hypervisor_error');
+    throw new Error(`${kind} listen error: ${listenErrorText(error)}`, { cause: error });
+  }
+}
+
+async function openLink({ network, log, notifications }: Run, url: string, end: EndOfLinks): Promise<void> {
+  try {
+    const { address } = await network.attach(url, end.events(url, false));
+    log.info(`link ${url} is open${url.includes(address) ? '' : ` on ${address}`}`);
+  } catch (error) {
+    notifications.send('hypervisor_error');
+    throw new Error(`cannot open link ${url}: ${listenErrorText(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Callers rely on the program to go when its VM goes (contract §6.8): it ends with the last VM that came in through the flags of the
+ * original, and when no link is left through which another could come.
+ */
+class EndOfLinks {
+  readonly #run: Run;
+  #vms = 0;
+  #links = 0;
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+
+  /** For the link `url`. `ending`: the program ends with the last of its VMs. */
+  events(url: string, ending: boolean): Partial<LinkEvents> {
+    const { log, config, end } = this.#run;
+    this.#links++;
+    let last = 'every link is closed';
+    return {
+      connected: (port) => {
+        if (ending) this.#vms++;
+        log.debug(`new connection from ${peerOf(port)} to ${url}`);
+      },
+      disconnected: (port, reason) => {
+        last = goneText(port, reason);
+        log.error(last);
+        if (ending && --this.#vms === 0) end({ reason: last, failed: false });
+      },
+      refused: (reason) => log.error(reason),
+      closed: () => {
+        if (--this.#links === 0 && config.listen.length === 0) end({ reason: last, failed: false });
+      },
+    };
+  }
+}
+
+/** As Go prints the address of a unix socket without a name; the number that listings have is ours. */
+function peerOf({ name }: Port): string {
+  return /^@\d+$/.test(name) ? '@' : name;
+}
+
+function goneText(port: Port, reason: string): string {
+  return `cannot receive packets from ${peerOf(port)}, disconnecting: ${reason}`;
+}

@@ -1,0 +1,77 @@
+/** How a VM is to attach, as users write it: `qemu+unix:///run/vm.sock?name=web`. docs/links.md has all forms. */
+import type { LinkSpec } from '../link/spec.ts';
+import { checkListenUrl } from './endpoint-url.ts';
+import { ConfigError } from './subnet.ts';
+
+/** What a form is made from. */
+interface Parts {
+  /** Behind the scheme and its colon, up to the query: `//` and what follows, or a word. */
+  readonly rest: string;
+  readonly query: ReadonlyMap<string, string>;
+  /** What `name` says. */
+  readonly common: { readonly name?: string };
+  /** Throws ConfigError. */
+  readonly refuse: (why: string) => never;
+}
+
+interface Form {
+  /** As errors show it. */
+  readonly usage: string;
+  /** Of the query, beside `name`. */
+  readonly keys: readonly string[];
+  readonly read: (parts: Parts) => LinkSpec;
+}
+
+/** By what stands in front of the first colon. */
+const FORMS: Readonly<Record<string, Form>> = {
+  'qemu+unix': { usage: 'qemu+unix:///PATH', keys: ['vnet_hdr'], read: (parts) => qemu('unix', parts) },
+  'qemu+tcp': { usage: 'qemu+tcp://HOST:PORT', keys: ['vnet_hdr'], read: (parts) => qemu('tcp', parts) },
+};
+
+/** Throws ConfigError, which says what there is instead. */
+export function parseLinkUrl(text: string): LinkSpec {
+  const refuse = (why: string): never => {
+    throw new ConfigError(`cannot attach ${JSON.stringify(text)}: ${why}`);
+  };
+  if (typeof text !== 'string') refuse('want the URL of a link');
+  const [, scheme, rest, , query = '', fragment] = /^([a-z][a-z+]*):([^?#]*)(\?([^#]*))?(#.*)?$/is.exec(text) ?? [];
+  const form = scheme === undefined ? undefined : FORMS[scheme.toLowerCase()];
+  if (form === undefined) {
+    const usages = Object.values(FORMS).map(({ usage }) => usage);
+    return refuse(`${scheme === undefined ? 'not a URL' : `there is no link ${scheme}`}; there are ${usages.join(', ')}`);
+  }
+  if (fragment !== undefined) refuse('a # in a path is written %23');
+  const values = readQuery(query, [...form.keys, 'name'], form, refuse);
+  const name = values.get('name');
+  if (name === '') refuse('name is empty');
+  return form.read({ rest: rest!, query: values, common: name === undefined ? {} : { name }, refuse });
+}
+
+/** What `-listen-qemu` says (contract §5.1): its query and its fragment mean nothing. Throws ConfigError. */
+export function interfaceLink(kind: 'qemu', url: string): LinkSpec {
+  checkListenUrl(url);
+  return { transport: 'stream', kind, address: url, offload: false };
+}
+
+function readQuery(query: string, keys: readonly string[], { usage }: Form, refuse: (why: string) => never): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const [key, value] of new URLSearchParams(query)) {
+    if (!keys.includes(key)) refuse(`${usage} takes no ${JSON.stringify(key)}; it takes ${keys.toSorted().join(', ')}`);
+    if (values.has(key)) refuse(`${key} is there twice`);
+    values.set(key, value);
+  }
+  return values;
+}
+
+function qemu(scheme: 'unix' | 'tcp', { rest, query, common, refuse }: Parts): LinkSpec {
+  const address = `${scheme}:${rest}`;
+  if (!(scheme === 'unix' ? /^\/\/\/./ : /^\/\/./).test(rest)) refuse(`want qemu+${scheme}://${scheme === 'unix' ? '/PATH' : 'HOST:PORT'}`);
+  return { ...common, transport: 'stream', kind: 'qemu', address, offload: header(query, refuse) };
+}
+
+/** `vnet_hdr`: bytes of virtio-net header in front of each frame. */
+function header(query: ReadonlyMap<string, string>, refuse: (why: string) => never): boolean {
+  const size = query.get('vnet_hdr') ?? '0';
+  if (size !== '0' && size !== '12') refuse(`vnet_hdr can't be ${JSON.stringify(size)}: want 12 or 0`);
+  return size === '12';
+}

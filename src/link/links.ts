@@ -1,0 +1,136 @@
+/** The links of one network: what is open, what is being opened, and the VMs that came without a link (connections handed over, guests in this process). */
+import type { Socket } from 'node:net';
+import { close } from '../system/syscalls.ts';
+import type { Arena } from '../runtime/arena.ts';
+import type { TurnLoop } from '../runtime/turn-loop.ts';
+import type { LinkEvents } from './events.ts';
+import { type Framing, VPNKIT_FRAMING } from './framing.ts';
+import type { Link, LinkEnvironment } from './link.ts';
+import { type FrameSink, MemoryPort } from './memory-port.ts';
+import { openQemu } from './qemu.ts';
+import type { FrameReceiver, FrameTap, Port } from './port.ts';
+import { ReceiveRegion } from './receive-region.ts';
+import type { LinkKind, LinkSpec } from './spec.ts';
+import type { StreamPort } from './stream-port.ts';
+import { StreamPorts } from './stream-ports.ts';
+import { takeOver } from './take-over.ts';
+
+/** Bytes read at a time from a VM that was attached by its descriptor. */
+const RECEIVE_REGION = 1 << 20;
+
+export interface LinksOptions {
+  readonly loop: TurnLoop;
+  readonly arena: Arena;
+  readonly receiver: FrameReceiver;
+  /** Hear of every VM, whatever its link. `reason` is text for the log. */
+  readonly connected: (port: Port, kind: LinkKind) => void;
+  readonly disconnected: (port: Port, reason: string, kind: LinkKind) => void;
+}
+
+export class Links {
+  /** Sees the frames of VMs that attach from now on. */
+  tap: FrameTap | null = null;
+  readonly #options: LinksOptions;
+  readonly #open: Set<Link> = new Set();
+  readonly #opening: Set<Promise<Link>> = new Set();
+  /** VMs attached by their connection; made for the first of them. */
+  #attached: StreamPorts | null = null;
+  readonly #memoryPorts: Set<MemoryPort> = new Set();
+  #nextPort = 0;
+
+  constructor(options: LinksOptions) {
+    this.#options = options;
+  }
+
+  /** Opens a link; `events` hears of its VMs beside the network. Rejects with SystemError, RangeError when the arena is full, or the resolver's error. */
+  async open(spec: LinkSpec, events: Partial<LinkEvents> = {}): Promise<Link> {
+    const opening = openQemu(spec, this.#environment(spec.kind, events));
+    this.#opening.add(opening);
+    try {
+      const link = await opening;
+      this.#open.add(link);
+      return link;
+    } finally {
+      this.#opening.delete(opening);
+    }
+  }
+
+  #environment(kind: LinkKind, events: Partial<LinkEvents> = {}): LinkEnvironment {
+    const { loop, arena, receiver, connected, disconnected } = this.#options;
+    const both: LinkEvents = {
+      connected: (port) => {
+        port.tap = this.tap;
+        connected(port, kind);
+        events.connected?.(port);
+      },
+      disconnected: (port, reason) => {
+        disconnected(port, reason, kind);
+        events.disconnected?.(port, reason);
+      },
+      refused: (reason) => events.refused?.(reason),
+      closed: (link) => {
+        this.#open.delete(link);
+        events.closed?.(link);
+      },
+    };
+    return { loop, arena, receiver, events: both, nextId: () => this.#nextPort++ };
+  }
+
+  /**
+   * A VM whose connection a server of this process has accepted. `head`: bytes of frames that were read already. Takes the socket
+   * over. False, and the connection is closed, when there is no room for another VM. Throws SystemError without a descriptor.
+   */
+  attachSocket(socket: Socket, head: Uint8Array, name: string, framing: Framing = VPNKIT_FRAMING): boolean {
+    const { fd, rest } = takeOver(socket);
+    let port: StreamPort | null = null;
+    try {
+      this.#attached ??= new StreamPorts(new ReceiveRegion(this.#options.arena, RECEIVE_REGION), this.#environment('socket'));
+      port = this.#attached.attach(fd, framing, name);
+    } finally {
+      if (port === null) close(fd);
+    }
+    port?.feed(head);
+    port?.feed(rest);
+    return port !== null;
+  }
+
+  /** A guest that lives in this process; frames for it go to `sink`. Throws RangeError when there is no room for it. */
+  attachMemory(name: string, sink: FrameSink): MemoryPort {
+    const { arena, loop, receiver } = this.#options;
+    const port = new MemoryPort(this.#nextPort++, name, arena, loop, receiver, sink);
+    port.tap = this.tap;
+    this.#memoryPorts.add(port);
+    receiver.attached(port);
+    return port;
+  }
+
+  /** The VM is gone. */
+  detached(port: Port): void {
+    if (port instanceof MemoryPort) this.#memoryPorts.delete(port);
+  }
+
+  /** First phase: hands over what guests in this process have sent. True when there was any. */
+  deliver(): boolean {
+    let delivered = false;
+    for (const port of this.#memoryPorts) if (port.deliver()) delivered = true;
+    return delivered;
+  }
+
+  /** Last phase: hands guests in this process what there is for them. True when a failed claim may be repeated. */
+  flush(): boolean {
+    let more = false;
+    for (const port of this.#memoryPorts) if (port.flush()) more = true;
+    return more;
+  }
+
+  /** Resolves when no link is being opened any more: one that the loop left behind would keep its socket. */
+  async opened(): Promise<void> {
+    if (this.#opening.size > 0) await Promise.allSettled(this.#opening);
+  }
+
+  close(): void {
+    for (const port of this.#memoryPorts) port.close();
+    for (const link of this.#open) link.close();
+    this.#attached?.close('the network is closed');
+  }
+}

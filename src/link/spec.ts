@@ -1,0 +1,21 @@
+/** What a link is to be, as plain data: what the text of a link (`config/link-url.ts`) comes to. */
+
+/** How a VM came in: through a link of that kind, or by a connection that was handed over (`socket`). */
+export type LinkKind = 'qemu' | 'bess' | 'vfkit' | 'vpnkit' | 'stdio' | 'dgram' | 'tap' | 'fd' | 'socket';
+
+interface CommonSpec {
+  /** What listings call its VM; further VMs of the same link have `-2` and so on behind it. Default: the peer's address. */
+  readonly name?: string;
+}
+
+/** A stream socket that VMs connect to. */
+export interface StreamSpec extends CommonSpec {
+  readonly transport: 'stream';
+  readonly kind: 'qemu';
+  /** `unix://PATH` or `tcp://HOST:PORT`. */
+  readonly address: string;
+  /** A virtio-net header of 12 bytes stands in front of each frame. */
+  readonly offload: boolean;
+}
+
+export type LinkSpec = StreamSpec;
