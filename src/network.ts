@@ -18,9 +18,8 @@ import { descriptorLimit } from './host/descriptors.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
 import { Capture } from './link/capture.ts';
 import type { LinkEvents } from './link/events.ts';
-import type { Framing } from './link/framing.ts';
 import type { Link } from './link/link.ts';
-import { Links } from './link/links.ts';
+import { Links, type SocketOptions } from './link/links.ts';
 import type { FrameSink, MemoryPort } from './link/memory-port.ts';
 import { addCounters, type Port, type PortCounters, portCounters } from './link/port.ts';
 import type { LinkSpec } from './link/spec.ts';
@@ -137,6 +136,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       loop,
       arena,
       receiver: this.#switch,
+      vpnkit: { mtu: options.mtu, macs: options.vpnKitUUIDMacAddresses, random },
       connected: (port, kind) => void this.emit('connected', port, kind),
       disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
     });
@@ -283,13 +283,14 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /**
    * Attaches a VM whose connection a server of this process has accepted, and which carries frames as HyperKit and gvforwarder
-   * do (16 bits of length, little-endian; contract §6.4), unless `framing` says otherwise. `head`: bytes of frames that were read
-   * already. Takes the socket over. False, and the connection is closed, when there is no room for another VM. Throws SystemError
-   * without a descriptor.
+   * do (16 bits of length, little-endian; contract §6.4), or with `vnetHeader` in 32 bits of length, big-endian, and with a
+   * virtio-net header of 12 bytes in front of each, which the length counts: segments larger than the MTU pass, both ways. `head`:
+   * bytes of frames that were read already. Takes the socket over.
+   * False, and the connection is closed, when there is no room for another VM. Throws SystemError without a descriptor.
    */
-  attachSocket(socket: Socket, head: Uint8Array, name: string, framing?: Framing): boolean {
+  attachSocket(socket: Socket, head: Uint8Array, name: string, options: SocketOptions = {}): boolean {
     this.#checkOpen();
-    return this.#links.attachSocket(socket, head, name, framing);
+    return this.#links.attachSocket(socket, head, name, options);
   }
 
   /**

@@ -25,7 +25,7 @@ export const GVPROXY_FLAGS = {
   gatewayIP: { kind: 'string', usage: 'Set the IP address of the gateway, default is the first address of the subnet' },
   deviceIP: { kind: 'string', usage: 'Set the IP address of the virtual machine, default is the second address of the subnet' },
   hostIP: { kind: 'string', usage: "Set the IP address that reaches the host's loopback, default is the last address of the subnet" },
-  'listen-vpnkit': { kind: 'string', usage: later('VPNKit socket to be used by Hyperkit') },
+  'listen-vpnkit': { kind: 'string', usage: 'VPNKit socket to be used by Hyperkit: unix:///path or tcp://host:port' },
   'listen-qemu': { kind: 'string', usage: 'Socket to be used by QEMU: unix:///path or tcp://host:port' },
   'listen-bess': { kind: 'string', usage: later('unixpacket socket to be used by User Mode Linux') },
   'listen-stdio': { kind: 'string', usage: later('Accept frames on standard input and output') },

@@ -7,6 +7,9 @@ import { listenErrorText } from './go-errors.ts';
 import { notInThisVersion } from './gvproxy-flags.ts';
 import type { Run } from './start.ts';
 
+/** Who attaches. */
+const CLIENTS = { qemu: 'QEMU', vpnkit: 'VPNKit clients' } as const;
+
 /** Rejects with what the log is to say. */
 export async function startLinks(run: Run): Promise<void> {
   const { config, log, program } = run;
@@ -36,9 +39,9 @@ function logOthers({ network, log }: Run): void {
 async function openInterface({ network, config, log, notifications, program }: Run, kind: Interface, end: EndOfLinks): Promise<void> {
   const url = config.interfaces[kind];
   try {
-    if (kind !== 'qemu') throw new Error(notInThisVersion(`listen-${kind}`, program));
-    const { address } = await network.attach(interfaceLink(kind, url), end.events(url, true));
-    log.info(`listening for QEMU on ${address}`);
+    if (kind !== 'qemu' && kind !== 'vpnkit') throw new Error(notInThisVersion(`listen-${kind}`, program));
+    const { address } = await network.attach(interfaceLink(kind, url), end.events(url, kind !== 'vpnkit'));
+    log.info(`listening for ${CLIENTS[kind]} on ${address}`);
   } catch (error) {
     notifications.send('hypervisor_error');
     throw new Error(`${kind} listen error: ${listenErrorText(error)}`, { cause: error });

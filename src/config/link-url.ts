@@ -24,8 +24,10 @@ interface Form {
 
 /** By what stands in front of the first colon. */
 const FORMS: Readonly<Record<string, Form>> = {
-  'qemu+unix': { usage: 'qemu+unix:///PATH', keys: ['vnet_hdr'], read: (parts) => qemu('unix', parts) },
-  'qemu+tcp': { usage: 'qemu+tcp://HOST:PORT', keys: ['vnet_hdr'], read: (parts) => qemu('tcp', parts) },
+  'qemu+unix': { usage: 'qemu+unix:///PATH', keys: ['vnet_hdr'], read: (parts) => stream('qemu', 'unix', parts) },
+  'qemu+tcp': { usage: 'qemu+tcp://HOST:PORT', keys: ['vnet_hdr'], read: (parts) => stream('qemu', 'tcp', parts) },
+  'vpnkit+unix': { usage: 'vpnkit+unix:///PATH', keys: [], read: (parts) => stream('vpnkit', 'unix', parts) },
+  'vpnkit+tcp': { usage: 'vpnkit+tcp://HOST:PORT', keys: [], read: (parts) => stream('vpnkit', 'tcp', parts) },
 };
 
 /** Throws ConfigError, which says what there is instead. */
@@ -47,8 +49,8 @@ export function parseLinkUrl(text: string): LinkSpec {
   return form.read({ rest: rest!, query: values, common: name === undefined ? {} : { name }, refuse });
 }
 
-/** What `-listen-qemu` says (contract §5.1): its query and its fragment mean nothing. Throws ConfigError. */
-export function interfaceLink(kind: 'qemu', url: string): LinkSpec {
+/** What `-listen-qemu` and `-listen-vpnkit` say (contract §5.1): query and fragment mean nothing. Throws ConfigError. */
+export function interfaceLink(kind: 'qemu' | 'vpnkit', url: string): LinkSpec {
   checkListenUrl(url);
   return { transport: 'stream', kind, address: url, offload: false };
 }
@@ -63,10 +65,9 @@ function readQuery(query: string, keys: readonly string[], { usage }: Form, refu
   return values;
 }
 
-function qemu(scheme: 'unix' | 'tcp', { rest, query, common, refuse }: Parts): LinkSpec {
-  const address = `${scheme}:${rest}`;
-  if (!(scheme === 'unix' ? /^\/\/\/./ : /^\/\/./).test(rest)) refuse(`want qemu+${scheme}://${scheme === 'unix' ? '/PATH' : 'HOST:PORT'}`);
-  return { ...common, transport: 'stream', kind: 'qemu', address, offload: header(query, refuse) };
+function stream(kind: 'qemu' | 'vpnkit', scheme: 'unix' | 'tcp', { rest, query, common, refuse }: Parts): LinkSpec {
+  if (!(scheme === 'unix' ? /^\/\/\/./ : /^\/\/./).test(rest)) refuse(`want ${FORMS[`${kind}+${scheme}`]!.usage}`);
+  return { ...common, transport: 'stream', kind, address: `${scheme}:${rest}`, offload: header(query, refuse) };
 }
 
 /** `vnet_hdr`: bytes of virtio-net header in front of each frame. */

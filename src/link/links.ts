@@ -1,27 +1,35 @@
 /** The links of one network: what is open, what is being opened, and the VMs that came without a link (connections handed over, guests in this process). */
 import type { Socket } from 'node:net';
 import { close } from '../system/syscalls.ts';
+import { HEADER as ETHERNET_HEADER } from '../packet/ethernet.ts';
 import type { Arena } from '../runtime/arena.ts';
 import type { TurnLoop } from '../runtime/turn-loop.ts';
 import type { LinkEvents } from './events.ts';
-import { type Framing, VPNKIT_FRAMING } from './framing.ts';
+import { VNET_FRAMING, VPNKIT_FRAMING } from './framing.ts';
 import type { Link, LinkEnvironment } from './link.ts';
 import { type FrameSink, MemoryPort } from './memory-port.ts';
-import { openQemu } from './qemu.ts';
+import { openLink } from './open.ts';
 import type { FrameReceiver, FrameTap, Port } from './port.ts';
 import { ReceiveRegion } from './receive-region.ts';
 import type { LinkKind, LinkSpec } from './spec.ts';
 import type { StreamPort } from './stream-port.ts';
 import { StreamPorts } from './stream-ports.ts';
 import { takeOver } from './take-over.ts';
+import type { VpnkitOptions } from './vpnkit.ts';
 
 /** Bytes read at a time from a VM that was attached by its descriptor. */
 const RECEIVE_REGION = 1 << 20;
+
+export interface SocketOptions {
+  /** Frames have 32 bits of length, big-endian, and a virtio-net header of 12 bytes that it counts. */
+  readonly vnetHeader?: boolean;
+}
 
 export interface LinksOptions {
   readonly loop: TurnLoop;
   readonly arena: Arena;
   readonly receiver: FrameReceiver;
+  readonly vpnkit: VpnkitOptions;
   /** Hear of every VM, whatever its link. `reason` is text for the log. */
   readonly connected: (port: Port, kind: LinkKind) => void;
   readonly disconnected: (port: Port, reason: string, kind: LinkKind) => void;
@@ -44,7 +52,8 @@ export class Links {
 
   /** Opens a link; `events` hears of its VMs beside the network. Rejects with SystemError, RangeError when the arena is full, or the resolver's error. */
   async open(spec: LinkSpec, events: Partial<LinkEvents> = {}): Promise<Link> {
-    const opening = openQemu(spec, this.#environment(spec.kind, events));
+    if (spec.kind === 'vpnkit') this.#checkMtu();
+    const opening = openLink(spec, this.#environment(spec.kind, events), this.#options.vpnkit);
     this.#opening.add(opening);
     try {
       const link = await opening;
@@ -53,6 +62,14 @@ export class Links {
     } finally {
       this.#opening.delete(opening);
     }
+  }
+
+  /** The network's own frames must fit into the length field; what is too long of other VMs is dropped by the port. */
+  #checkMtu(): void {
+    const { mtu } = this.#options.vpnkit;
+    const most = VPNKIT_FRAMING.limit - ETHERNET_HEADER;
+    if (mtu > most)
+      throw new RangeError(`this link has 16 bits of length, too few for frames of MTU ${mtu}: the MTU must be at most ${most}`);
   }
 
   #environment(kind: LinkKind, events: Partial<LinkEvents> = {}): LinkEnvironment {
@@ -77,15 +94,16 @@ export class Links {
   }
 
   /**
-   * A VM whose connection a server of this process has accepted. `head`: bytes of frames that were read already. Takes the socket
+   * A VM whose connection a server of this process has accepted: see VirtualNetwork.attachSocket. `head`: bytes of frames that were read already. Takes the socket
    * over. False, and the connection is closed, when there is no room for another VM. Throws SystemError without a descriptor.
    */
-  attachSocket(socket: Socket, head: Uint8Array, name: string, framing: Framing = VPNKIT_FRAMING): boolean {
+  attachSocket(socket: Socket, head: Uint8Array, name: string, options: SocketOptions): boolean {
     const { fd, rest } = takeOver(socket);
     let port: StreamPort | null = null;
     try {
+      if (options.vnetHeader !== true) this.#checkMtu();
       this.#attached ??= new StreamPorts(new ReceiveRegion(this.#options.arena, RECEIVE_REGION), this.#environment('socket'));
-      port = this.#attached.attach(fd, framing, name);
+      port = this.#attached.attach(fd, options.vnetHeader === true ? VNET_FRAMING : VPNKIT_FRAMING, name);
     } finally {
       if (port === null) close(fd);
     }

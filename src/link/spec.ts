@@ -11,10 +11,10 @@ interface CommonSpec {
 /** A stream socket that VMs connect to. */
 export interface StreamSpec extends CommonSpec {
   readonly transport: 'stream';
-  readonly kind: 'qemu';
+  readonly kind: 'qemu' | 'vpnkit';
   /** `unix://PATH` or `tcp://HOST:PORT`. */
   readonly address: string;
-  /** A virtio-net header of 12 bytes stands in front of each frame. */
+  /** A virtio-net header of 12 bytes stands in front of each frame; `qemu` only. */
   readonly offload: boolean;
 }
 

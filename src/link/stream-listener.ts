@@ -26,6 +26,9 @@ export interface Reception {
   close?(): void;
 }
 
+/** Makes the reception of a link whose VMs are to be among `ports`. */
+export type Receive = (ports: StreamPorts, environment: LinkEnvironment) => Reception;
+
 export class StreamListener implements Link, Watcher {
   readonly address: string;
   /** Times that there was no descriptor or memory for a connection, which then waited in the queue. */
@@ -42,13 +45,7 @@ export class StreamListener implements Link, Watcher {
   readonly #retry: Timer;
   #closed = false;
 
-  private constructor(
-    socket: ListenSocket,
-    region: ReceiveRegion,
-    environment: LinkEnvironment,
-    reception: (ports: StreamPorts) => Reception,
-    name?: string,
-  ) {
+  private constructor(socket: ListenSocket, region: ReceiveRegion, environment: LinkEnvironment, receive: Receive, name?: string) {
     const { loop, events } = environment;
     this.address = socket.address;
     this.#socket = socket;
@@ -60,7 +57,7 @@ export class StreamListener implements Link, Watcher {
     this.#retry = new Timer(() => loop.modify(this.#token, socket.fd, EPOLLIN));
     this.#events = events;
     this.#ports = new StreamPorts(region, environment, new PortNames(name));
-    this.#reception = reception(this.#ports);
+    this.#reception = receive(this.#ports, environment);
   }
 
   /** Connections closed at once because there was no room for another VM. */
@@ -69,16 +66,11 @@ export class StreamListener implements Link, Watcher {
   }
 
   /** Takes over `socket`; it is closed when this throws: SystemError, RangeError when the arena is full. `name`: see PortNames. */
-  static on(
-    socket: ListenSocket,
-    environment: LinkEnvironment,
-    reception: (ports: StreamPorts) => Reception,
-    name?: string,
-  ): StreamListener {
+  static on(socket: ListenSocket, environment: LinkEnvironment, receive: Receive, name?: string): StreamListener {
     let region: ReceiveRegion | undefined;
     try {
       region = new ReceiveRegion(environment.arena, RECEIVE_REGION);
-      return new StreamListener(socket, region, environment, reception, name);
+      return new StreamListener(socket, region, environment, receive, name);
     } catch (error) {
       socket.close();
       region?.free();
@@ -87,13 +79,8 @@ export class StreamListener implements Link, Watcher {
   }
 
   /** Listens on `url`: see openListenSocket, whose errors it rejects with besides those of `on`. */
-  static async open(
-    url: string,
-    environment: LinkEnvironment,
-    reception: (ports: StreamPorts) => Reception,
-    name?: string,
-  ): Promise<StreamListener> {
-    return StreamListener.on(await openListenSocket(url, environment.arena), environment, reception, name);
+  static async open(url: string, environment: LinkEnvironment, receive: Receive, name?: string): Promise<StreamListener> {
+    return StreamListener.on(await openListenSocket(url, environment.arena), environment, receive, name);
   }
 
   ready(): void {

@@ -231,7 +231,6 @@ test('§4.1: what is not built yet is refused where it would start, with 1', asy
   const later = (flag: string): string =>
     `flag -${flag} is not supported by this version of guestwire; gvproxy -help marks those that are not`;
   const cases: [string[], string[]][] = [
-    [['-listen-vpnkit', 'unix:///x'], [`error: gvproxy exiting: vpnkit listen error: ${later('listen-vpnkit')}`]],
     [['-listen-bess', `unixpacket://${folder}/b`], [`error: gvproxy exiting: bess listen error: ${later('listen-bess')}`]],
     [['-listen-vfkit', `unixgram://${folder}/v`], [`error: gvproxy exiting: vfkit listen error: ${later('listen-vfkit')}`]],
     [['-listen-stdio', 'accept'], [`error: gvproxy exiting: stdio listen error: ${later('listen-stdio')}`]],

@@ -9,7 +9,8 @@ import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type EndpointHandler, Spans, type StreamEndpoint } from '../../src/host/endpoint.ts';
 import { KernelNetwork } from '../../src/host/kernel-network.ts';
-import { openQemu } from '../../src/link/qemu.ts';
+import { receiveQemu } from '../../src/link/qemu.ts';
+import { StreamListener } from '../../src/link/stream-listener.ts';
 import { IpAddress } from '../../src/packet/address.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { TurnLoop } from '../../src/runtime/turn-loop.ts';
@@ -33,10 +34,7 @@ const receiver = {
   detached: () => {},
 };
 const events = { connected: () => {}, disconnected: () => {} };
-const vms = await openQemu(
-  { transport: 'stream', kind: 'qemu', address: 'tcp://127.0.0.1:0', offload: false },
-  { loop, arena, receiver, events, nextId: () => 0 },
-);
+const vms = await StreamListener.open('tcp://127.0.0.1:0', { loop, arena, receiver, events, nextId: () => 0 }, receiveQemu(false));
 const [, vmPort] = /:(\d+)$/.exec(vms.address)!;
 // Node wants descriptors of its own the first time it does this or that.
 createServer().listen(0, '127.0.0.1').close();

@@ -3,7 +3,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Capture } from '../../src/link/capture.ts';
-import { openQemu } from '../../src/link/qemu.ts';
+import { receiveQemu } from '../../src/link/qemu.ts';
+import { StreamListener } from '../../src/link/stream-listener.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { TurnLoop } from '../../src/runtime/turn-loop.ts';
 import { temporaryFolder } from '../guest/process.ts';
@@ -32,10 +33,7 @@ test('a listener that the loop cannot watch leaves neither socket nor file behin
   // Node frees its own watch on the loop in a turn of its own.
   await new Promise((resolve) => setImmediate(resolve));
   const before = descriptors();
-  const opening = openQemu(
-    { transport: 'stream', kind: 'qemu', address: `unix://${path}`, offload: false },
-    { loop, arena, receiver, events, nextId: () => 0 },
-  );
+  const opening = StreamListener.open(`unix://${path}`, { loop, arena, receiver, events, nextId: () => 0 }, receiveQemu(false));
   await assert.rejects(opening, { code: 'EBADF' });
   assert.equal(descriptors(), before);
   assert.equal(existsSync(path), false);
