@@ -3,6 +3,7 @@
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_VSOCK = 40;
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
@@ -33,6 +34,7 @@ export const SO_EE_ORIGIN_ICMP = 2;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
+export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
@@ -40,6 +42,8 @@ export const SO_KEEPALIVE = 9;
 export const SO_OOBINLINE = 10;
 export const SO_LINGER = 13;
 export const SO_ATTACH_FILTER = 26;
+export const SO_ACCEPTCONN = 30;
+export const SO_DOMAIN = 39;
 export const SO_PEEK_OFF = 42;
 
 export const TCP_NODELAY = 1;
@@ -66,4 +70,19 @@ export const EPOLLRDHUP = 0x2000;
 /** As the unsigned 32-bit word it is. */
 export const EPOLLET = 0x80000000;
 
+export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
+export const FD_CLOEXEC = 1;
+
+/** Options of AF_VSOCK, whose level is the family: 64-bit numbers of bytes. */
+export const SO_VM_SOCKETS_BUFFER_SIZE = 0;
+export const SO_VM_SOCKETS_BUFFER_MAX_SIZE = 2;
+/** Context ids: any of this machine's, this machine itself, its host. */
+export const VMADDR_CID_ANY = 0xffffffff;
+export const VMADDR_CID_LOCAL = 1;
+export const VMADDR_CID_HOST = 2;
+export const VMADDR_PORT_ANY = 0xffffffff;
+/** Of /dev/vsock. */
+export const IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;

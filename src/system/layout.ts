@@ -38,6 +38,9 @@ export const SOCKADDR_IN = 16;
 export const SOCKADDR_IN6 = 28;
 export const SOCKADDR_UN = 110;
 
+/** struct sockaddr_vm: family, reserved, port, context id (native byte order), flags. */
+export const SOCKADDR_VM = { size: 16, port: 4, cid: 8 } as const;
+
 /** What koffi knows of C layout; passed in so that importing this file loads nothing. */
 export interface CLayout {
   struct(members: Record<string, string | [number, string]>): unknown;
@@ -71,6 +74,7 @@ export function selfTest(c: CLayout): void {
   const event = { events: 'uint32_t', data: 'uint64_t' };
   const epollEvent = process.arch === 'x64' ? c.pack(event) : c.struct(event);
   const program = c.struct({ length: 'uint16_t', filter: 'void *' });
+  const sockaddrVm = c.struct({ family: 'uint16_t', reserved: 'uint16_t', port: 'uint32_t', cid: 'uint32_t', flags: 'uint8_t' });
   const facts: [name: string, ours: number, theirs: number][] = [
     ['iovec', IOVEC.size, c.sizeof(iovec)],
     ['iovec.length', IOVEC.length, c.offsetof(iovec, 'length')],
@@ -86,6 +90,9 @@ export function selfTest(c: CLayout): void {
     ['sock_extended_err.info', EXTENDED_ERROR.info, c.offsetof(extendedError, 'info')],
     ['sock_fprog', SOCK_FPROG.size, c.sizeof(program)],
     ['sock_fprog.filter', SOCK_FPROG.filter, c.offsetof(program, 'filter')],
+    ['sockaddr_vm', SOCKADDR_VM.size, c.sizeof(sockaddrVm)],
+    ['sockaddr_vm.port', SOCKADDR_VM.port, c.offsetof(sockaddrVm, 'port')],
+    ['sockaddr_vm.cid', SOCKADDR_VM.cid, c.offsetof(sockaddrVm, 'cid')],
     ['epoll_event', EPOLL_EVENT.size, c.sizeof(epollEvent)],
     ['epoll_event.data', EPOLL_EVENT.data, c.offsetof(epollEvent, 'data')],
   ];

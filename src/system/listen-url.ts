@@ -2,13 +2,13 @@
 
 export type ListenUrl = { readonly path: string } | { readonly path: undefined; readonly host: string; readonly port: number };
 
-/** `unix://PATH`, or `tcp://HOST:PORT`, where an empty host is every address and an empty port 0. Throws TypeError for any other. */
-export function parseListenUrl(url: string): ListenUrl {
+/** `unix://PATH`, or `tcp://HOST:PORT`, where an empty host is every address and an empty port 0. Throws TypeError for any other, with what is `wanted`. */
+export function parseListenUrl(url: string, wanted: string = 'unix:///PATH or tcp://HOST:PORT'): ListenUrl {
   // Not `URL`: that refuses `tcp://:80`.
   const [, scheme = '', authority = '', path = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)/i.exec(url)!;
   if (scheme.toLowerCase() === 'unix') return { path: decoded(path) };
   if (scheme.toLowerCase() === 'tcp') return hostPort(authority.slice(authority.lastIndexOf('@') + 1));
-  throw new TypeError(`unexpected scheme ${JSON.stringify(scheme)} in ${url} (want unix:///PATH or tcp://HOST:PORT)`);
+  throw new TypeError(`unexpected scheme ${JSON.stringify(scheme)} in ${url} (want ${wanted})`);
 }
 
 function decoded(path: string): string {

@@ -5,7 +5,7 @@
  * The library is loaded on the first use of `load`, so importing this file works everywhere.
  */
 import koffi from 'koffi';
-import { F_DUPFD_CLOEXEC } from './constants.ts';
+import { F_DUPFD_CLOEXEC, SOCK_CLOEXEC } from './constants.ts';
 import { EINVAL } from './errno.ts';
 import { SystemError } from './error.ts';
 import { selfTest } from './layout.ts';
@@ -41,6 +41,7 @@ const c = {
   listen: bind('int listen(int, int)'),
   accept4: bind('int accept4(int, int64_t, int64_t, int)'),
   getsockname: bind('int getsockname(int, int64_t, int64_t)'),
+  getpeername: bind('int getpeername(int, int64_t, int64_t)'),
   read: bind('int64_t read(int, int64_t, int64_t)'),
   write: bind('int64_t write(int, int64_t, int64_t)'),
   recv: bind('int64_t recv(int, int64_t, int64_t, int)'),
@@ -52,6 +53,7 @@ const c = {
   getsockopt: bind('int getsockopt(int, int, int, int64_t, int64_t)'),
   setsockopt: bind('int setsockopt(int, int, int, int64_t, int)'),
   fcntl: bind('int fcntl(int, int, int)'),
+  dup3: bind('int dup3(int, int, int)'),
   ioctl: bind('int ioctl(int, int64_t, int64_t)'),
   shutdown: bind('int shutdown(int, int)'),
   close: bind('int close(int)'),
@@ -87,6 +89,10 @@ export function accept4(fd: number, address: number, lengthAt: number, flags: nu
 
 export function getsockname(fd: number, address: number, lengthAt: number): number {
   return result(c.getsockname(fd, address, lengthAt));
+}
+
+export function getpeername(fd: number, address: number, lengthAt: number): number {
+  return result(c.getpeername(fd, address, lengthAt));
 }
 
 export function read(fd: number, address: number, count: number): number {
@@ -134,6 +140,15 @@ export function duplicate(fd: number): number {
   return result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
+/** Makes `other` a descriptor of what `fd` is one of, instead of what it was; closed when a program is started. */
+export function replaceDescriptor(fd: number, other: number): number {
+  return result(c.dup3(fd, other, SOCK_CLOEXEC));
+}
+
+export function fcntl(fd: number, command: number, argument: number): number {
+  return result(c.fcntl(fd, command, argument));
+}
+
 /** `argument`: an address, or the number itself where the request wants one. */
 export function ioctl(fd: number, request: number, argument: number): number {
   return result(c.ioctl(fd, request, argument));
@@ -172,7 +187,16 @@ export function addressOf(buffer: ArrayBuffer): number {
 
 /** Calls back whenever `fd` is readable, from Node's own loop. Keep the handle: when it is collected the calls end. */
 export function pollReadable(fd: number, ready: () => void): PollHandle {
-  return koffi.node.poll(fd, { readable: true }, () => {
+  return poll(fd, { readable: true }, ready);
+}
+
+/** As pollReadable, for `fd` becoming writable, or failing. */
+export function pollWritable(fd: number, ready: () => void): PollHandle {
+  return poll(fd, { writable: true, disconnect: true }, ready);
+}
+
+function poll(fd: number, events: { readable?: boolean; writable?: boolean; disconnect?: boolean }, ready: () => void): PollHandle {
+  return koffi.node.poll(fd, events, () => {
     // From Node 26 on promises and ticks are not run after a native poll's callback, but after an immediate they are.
     setImmediate(nothing);
     ready();
