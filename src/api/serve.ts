@@ -4,7 +4,7 @@ import type { VirtualNetwork } from '../network.ts';
 import type { Listener, Vm } from '../flow/listener.ts';
 import { type GuestAccess, tokenDigest } from './access.ts';
 import type { ForwardRegistry } from './forwarder.ts';
-import { openServer } from './listen.ts';
+import { clientOf, nameOf, openServer } from './listen.ts';
 import type { ApiNetwork } from './routes.ts';
 import { ApiServer, turnAway, type V1 } from './server.ts';
 
@@ -28,7 +28,7 @@ export interface ApiOptions {
 }
 
 export interface HostApiOptions extends ApiOptions {
-  /** `unix://PATH` or `tcp://HOST:PORT`; port 0 is any free one. */
+  /** `unix://PATH`, `tcp://HOST:PORT`, `vsock://[CID]:PORT` or `fd:NUMBER`; port 0 is any free one (see openServer). */
   readonly url: string;
   /** Without `/connect` and `/debug/pprof/`: what `-services` offers. Default false. */
   readonly services?: boolean;
@@ -39,7 +39,7 @@ export interface HostApiOptions extends ApiOptions {
 }
 
 export interface ApiListener {
-  /** What was bound: `unix:///run/api.sock`, `tcp://127.0.0.1:8080`. */
+  /** What was bound: `unix:///run/api.sock`, `tcp://127.0.0.1:8080`, `vsock://2:1024`. */
   readonly address: string;
   /** Ends listening and every connection, and removes the socket's file. VMs that came through `/connect` stay. */
   close(): Promise<void>;
@@ -75,8 +75,7 @@ export async function serveApi(options: HostApiOptions): Promise<ApiListener> {
   });
   accept = (socket) => {
     if (host !== undefined) socket.setKeepAlive(true, 60_000);
-    const peer = socket.remoteAddress?.replace(/^::ffff:(?=[\d.]+$)/, '');
-    api.accept(socket, peer, peer === undefined ? '@' : `${peer.includes(':') ? `[${peer}]` : peer}:${socket.remotePort}`);
+    api.accept(socket, clientOf(socket), nameOf(socket));
   };
   waiting.splice(0).forEach((socket) => accept(socket));
   const close = async (): Promise<void> => {

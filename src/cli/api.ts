@@ -10,16 +10,18 @@ import { version } from './version.ts';
 /** Rejects with what the log is to say. */
 export async function serveHost({ network, config, log, atEnd }: Run, url: string, flag: 'listen' | 'services'): Promise<void> {
   log.info(flag === 'listen' ? `listening ${url}` : `enabling services API. Listening ${url}`);
-  const { serveApi } = await import('../api/serve.ts');
+  const [{ serveApi }, { listenUrls }] = await Promise.all([import('../api/serve.ts'), import('../api/listen.ts')]);
   try {
     const services = flag === 'services';
     const debug = config.logLevel === 'debug';
     const failed = (text: string): void => log.error(text);
     const v1 = lazyV1(network, failed);
-    const listener = await serveApi({ url, network, forwards: network.forwards, services, debug, failed, v1 });
-    atEnd(() => listener.close());
-    // The port that the host has chosen.
-    if (/:0?$/.test(url)) log.info(`listening on ${listener.address}`);
+    for (const place of listenUrls(url)) {
+      const listener = await serveApi({ url: place, network, forwards: network.forwards, services, debug, failed, v1 });
+      atEnd(() => listener.close());
+      // What the URL leaves open: the port that the host has chosen, this machine's CID.
+      if (/:0?$|^vsock:|^systemd:/i.test(url)) log.info(`listening on ${listener.address}`);
+    }
   } catch (error) {
     throw new Error(`cannot listen: ${listenErrorText(error)}${advice(error)}`, { cause: error });
   }

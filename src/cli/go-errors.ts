@@ -19,7 +19,13 @@ export function listenErrorText(error: unknown): string {
   if (syscall === undefined || address === undefined) return message;
   const before = `${syscall} ${code} ${address}${port === undefined ? '' : `:${port}`}: `;
   const reason = message.startsWith(before) ? message.slice(before.length) : message;
-  return `listen ${port === undefined ? `unix ${address}` : `${transport} ${hostPort(address, port)}`}: ${syscall}: ${reason}`;
+  return `listen ${placeText(address, port, transport)}: ${syscall}: ${reason}`;
+}
+
+/** A path, a host with its port, or what is called as its URL is (`fd:3`). */
+function placeText(address: string, port: number | undefined, transport: string): string {
+  if (port !== undefined) return `${transport} ${hostPort(address, port)}`;
+  return /^[a-z]+:/.test(address) ? address : `unix ${address}`;
 }
 
 /** `open /run/x: no such file or directory`; the error's own message when no file is to blame. */

@@ -11,7 +11,10 @@ function later(usage: string): string {
 
 export const GVPROXY_FLAGS = {
   config: { kind: 'string', usage: 'Use a YAML configuration file' },
-  listen: { kind: 'list', usage: 'URLs to serve the control API on: unix:///path or tcp://host:port' },
+  listen: {
+    kind: 'list',
+    usage: 'URLs to serve the control API on: unix:///path, tcp://host:port, vsock://:port, fd:number or systemd:name',
+  },
   services: { kind: 'string', usage: 'Exposes the same HTTP API as the -listen flag, without the /connect endpoint' },
   debug: { kind: 'bool', usage: 'Print debug info' },
   pcap: { kind: 'string', usage: 'Capture network traffic to a pcapng file' },

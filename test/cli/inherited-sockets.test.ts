@@ -1,0 +1,116 @@
+/** `-listen` and `-services` on sockets that whoever started the program has opened: `fd:3`, `systemd:NAME`. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { descriptorOfServer, socketpair } from '../system/descriptors.ts';
+import * as sys from '../../src/system/syscalls.ts';
+import { listenUnix } from '../../src/system/unix-listener.ts';
+import { GVPROXY, temporaryFolder, until } from '../guest/process.ts';
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly output: () => string;
+  readonly status: Promise<number | null>;
+}
+
+/** Descriptors are 3, 4, … there. `$$` in the environment is the program's pid, as systemd sets it. */
+function start(t: TestContext, descriptors: readonly number[], flags: readonly string[], environment = ''): Started {
+  const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...descriptors];
+  const child = spawn('/bin/sh', ['-c', `${environment} exec "$0" "$@"`, GVPROXY, '-ssh-port', '-1', ...flags], { stdio });
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  t.after(() => child.kill('SIGKILL'));
+  const status = once(child, 'close').then(([code]) => code as number | null);
+  return { child, output: () => output, status };
+}
+
+function unixListener(t: TestContext): { fd: number; path: string } {
+  sys.load();
+  const path = join(temporaryFolder(), 'inherited');
+  const { fd } = listenUnix(path, 16);
+  t.after(() => sys.close(fd));
+  return { fd, path };
+}
+
+async function tcpListener(t: TestContext): Promise<{ server: Server; port: number }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+async function ask(place: { socketPath: string } | { port: number }, path: string): Promise<{ status: number; body: string }> {
+  const headers = { connection: 'close', origin: 'http://attacker.example' };
+  const [response] = (await once(get({ host: '127.0.0.1', ...place, path, headers }), 'response')) as [IncomingMessage];
+  return { status: response.statusCode!, body: await text(response) };
+}
+
+test('§13.1: systemd names a unix socket and a TCP port; the one counts as the host user, the other refuses browsers', async (t) => {
+  const { fd, path } = unixListener(t);
+  const { server, port } = await tcpListener(t);
+  const variables = 'export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=api:web;';
+  const { child, output, status } = start(
+    t,
+    [fd, descriptorOfServer(server)],
+    ['-listen', 'systemd:api', '-services', 'systemd:web'],
+    variables,
+  );
+  await until(() => (output().match(/listening on /g) ?? []).length === 2, `two listeners:\n${output()}`);
+  assert.match(output(), new RegExp(`listening on fd:3"[^]*listening on tcp://127\\.0\\.0\\.1:${port}"`));
+  assert.deepEqual(await ask({ socketPath: path }, '/services/forwarder/all'), { status: 200, body: '[]\n' });
+  const refused = await ask({ port }, '/services/forwarder/all');
+  assert.equal(refused.status, 403);
+  child.kill('SIGTERM');
+  assert.equal(await status, 0, output());
+  // systemd's, which goes on listening.
+  assert.ok(existsSync(path));
+});
+
+test('sockets of one name are all served, and so are those that systemd: stands for', async (t) => {
+  const [a, b] = [unixListener(t), unixListener(t)];
+  const { output } = start(t, [a.fd, b.fd], ['-listen', 'systemd:'], 'export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=x:x;');
+  await until(() => (output().match(/listening on fd:/g) ?? []).length === 2, `two listeners:\n${output()}`);
+  for (const { path } of [a, b]) assert.equal((await ask({ socketPath: path }, '/leases')).status, 200);
+});
+
+test('a descriptor that can not be listened on is refused with the reason', async (t) => {
+  const { fd } = unixListener(t);
+  const [connected, peer] = socketpair();
+  const file = openSync('/dev/null', 'r');
+  t.after(() => [connected, peer].map((each) => sys.close(each)));
+  t.after(() => closeSync(file));
+  const cases: [flags: string[], environment: string, words: string][] = [
+    [['-listen', 'fd:x'], '', '\\"fd:x\\" names no descriptor: want fd: and its number, fd:3'],
+    [['-listen', 'fd:99'], '', 'listen fd:99: open: bad file descriptor (whoever starts this program has to open it)'],
+    [['-listen', 'fd:4'], '', 'listen fd:4: open: socket operation on non-socket (want a descriptor of a socket)'],
+    [['-listen', 'fd:5'], '', 'listen fd:5: accept: invalid argument (this is a connection: want a stream socket that listens)'],
+    [['-listen', 'fd:3', '-services', 'fd:3'], '', 'listen fd:3: open: invalid argument (this descriptor is in use already)'],
+    [
+      ['-listen', 'systemd:api'],
+      '',
+      'listen systemd:api: listen: invalid argument (systemd has passed no sockets: start this from the service of a .socket unit',
+    ],
+    [
+      ['-listen', 'systemd:api'],
+      'export LISTEN_PID=1 LISTEN_FDS=1;',
+      'listen systemd:api: listen: invalid argument (the sockets are for process 1, this is ',
+    ],
+    [
+      ['-listen', 'systemd:api'],
+      'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=vm;',
+      'listen systemd:api: listen: invalid argument (its sockets are called vm)',
+    ],
+  ];
+  for (const [flags, environment, words] of cases) {
+    const { output, status } = start(t, [fd, file, connected], flags, environment);
+    assert.equal(await status, 1);
+    assert.ok(output().includes(`gvproxy exiting: cannot listen: ${words}`), `${flags.join(' ')}:\n${output()}`);
+  }
+});
