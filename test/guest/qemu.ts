@@ -11,6 +11,8 @@ const COMMAND_TIMEOUT = 60_000;
 export interface BootOptions {
   /** sshd, curl, nslookup and Node are there as well (scripts/guest/build-programs.mjs). */
   readonly programs?: boolean;
+  /** Boots this image, made of the one with programs, instead. */
+  readonly image?: string;
 }
 
 export class QemuGuest {
@@ -23,13 +25,13 @@ export class QemuGuest {
   }
 
   /** Boots with one network card on `netdev` (the option's value, with id n0). */
-  static async boot(netdev: string, mac: string, { programs = false }: BootOptions = {}): Promise<QemuGuest> {
+  static async boot(netdev: string, mac: string, { programs = false, image }: BootOptions = {}): Promise<QemuGuest> {
     await succeed(process.execPath, [join(ROOT, 'scripts/guest/build-image.mjs'), FOLDER], 120_000);
     if (programs) await succeed(process.execPath, [join(ROOT, 'scripts/guest/build-programs.mjs'), FOLDER], 120_000);
-    const [image, memory] = programs ? ['initramfs-programs.cpio', '900'] : ['initramfs.cpio', '256'];
+    const [standard, memory] = programs ? ['initramfs-programs.cpio', '900'] : ['initramfs.cpio', '256'];
     const qemu = new Running('qemu-system-x86_64', [
       ...['-machine', 'q35,accel=tcg', '-cpu', 'max', '-m', memory, '-smp', '1', '-nodefaults', '-no-reboot', '-display', 'none'],
-      ...['-kernel', join(FOLDER, 'vmlinuz'), '-initrd', join(FOLDER, image)],
+      ...['-kernel', join(FOLDER, 'vmlinuz'), '-initrd', image ?? join(FOLDER, standard)],
       ...['-append', 'console=ttyS0 quiet panic=-1 tsc=unstable'],
       ...['-serial', 'null', '-serial', 'stdio'],
       ...['-netdev', netdev, '-device', `virtio-net-pci,netdev=n0,mac=${mac},romfile=`],
