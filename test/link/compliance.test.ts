@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from '../../src/system/constants.ts';
 import { openVfkit, type VfkitSpec } from '../../src/link/vfkit.ts';
 import { openBess } from '../../src/link/bess.ts';
-import { QemuListener } from '../../src/link/qemu.ts';
+import { receiveQemu } from '../../src/link/qemu.ts';
+import { StreamListener } from '../../src/link/stream-listener.ts';
 import { complies, type LinkAdapter } from './compliance.ts';
 import { MessageEnd, StreamEnd } from './vm-ends.ts';
 
@@ -29,7 +30,7 @@ complies({
   name: 'QEMU, stream over a unix socket',
   async open(environment, folder) {
     const path = join(folder, 'qemu.sock');
-    const link = await QemuListener.open(`unix://${path}`, environment);
+    const link = await StreamListener.open(`unix://${path}`, environment, receiveQemu(false));
     return { link, attach: () => StreamEnd.unix(SOCK_STREAM, path, 'u32be') };
   },
 });

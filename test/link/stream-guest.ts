@@ -9,7 +9,7 @@ export interface Lengths {
   write(length: number): Buffer;
 }
 
-export const BIG_32: Lengths = {
+const BIG_32: Lengths = {
   bytes: 4,
   read: (bytes) => bytes.readUInt32BE(0),
   write(length) {
