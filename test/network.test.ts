@@ -270,7 +270,7 @@ test('says what is wrong with an address to listen on or to forward', async () =
   await assert.rejects(network.listenQemu('/tmp/foo.sock'), {
     name: 'ConfigError',
     message:
-      'cannot listen on "/tmp/foo.sock": not a URL (a path of a unix socket follows unix://); want unix:///path/to/socket or tcp://host:port',
+      'cannot listen on "/tmp/foo.sock": not a URL (a path of a unix socket follows unix://); want unix:///path/to/socket, tcp://host:port or vsock://:port',
   });
   await assert.rejects(network.listenQemu('localhost:4000'), /"localhost:4000": not a URL; want unix:/);
   await assert.rejects(network.listenQemu('tcp://127.0.0.1'), /missing port in address/);

@@ -1,7 +1,6 @@
 /** Opens the stream socket that an endpoint URL names, as Node's server (contract §5.1). */
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { lstatSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
 import { activatedDescriptors, parseActivation } from '../system/activation.ts';
 import { AF_INET, AF_INET6, AF_UNIX, AF_VSOCK } from '../system/constants.ts';
@@ -11,8 +10,9 @@ import { familyName, giveBack, parseDescriptor, takeInheritedListener } from '..
 import { parseListenUrl } from '../system/listen-url.ts';
 import { adoptListener, descriptorOf } from '../system/node-socket.ts';
 import { listenUnix } from '../system/unix-listener.ts';
-import { listenVsock, vsockName, vsockPeer } from '../system/vsock.ts';
-import { isVsockUrl, parseVsockUrl } from '../system/vsock-url.ts';
+import { vsockName, vsockPeer } from '../system/vsock.ts';
+import { openVsockUrl } from '../system/vsock-listener.ts';
+import { isVsockUrl } from '../system/vsock-url.ts';
 
 const BACKLOG = 511;
 const WANTED = 'unix:///PATH, tcp://HOST:PORT, vsock://:PORT, fd:NUMBER or systemd:NAME';
@@ -46,7 +46,7 @@ export function listenUrls(url: string): string[] {
 }
 
 /**
- * `unix://PATH` or `tcp://HOST:PORT`; without HOST every address, port 0 for a free one; `vsock://` (see parseVsockUrl); `fd:NUMBER`, a
+ * `unix://PATH` or `tcp://HOST:PORT`; without HOST every address, port 0 for a free one; `vsock://` (see openVsockUrl); `fd:NUMBER`, a
  * listening socket that this process was started with. A stale file is not removed, but in a folder of vsock's ports: whoever starts us
  * knows whether another process still uses it. The file has mode 0600; closing the server removes it, unless another has
  * taken its place. Rejects with SystemError, the resolver's error, or TypeError for a URL that names no place to listen on, with Go's messages.
@@ -88,23 +88,15 @@ function tcpAddress(server: Server): string {
 }
 
 async function openVsock(server: Server, url: string): Promise<OpenServer> {
-  const place = parseVsockUrl(url);
-  if (place.kind === 'hyperv') {
-    const advice = 'Hyper-V sockets need Windows, and guestwire needs Linux: want vsock://:PORT';
-    throw new SystemError('listen', EAFNOSUPPORT, { address: url, advice });
+  const { fd, address, remove } = openVsockUrl(url, BACKLOG);
+  server.once('close', remove);
+  try {
+    await adoptListener(fd, server);
+  } catch (error) {
+    remove();
+    throw error;
   }
-  if (place.kind === 'directory') {
-    removeSocket(place.file);
-    return openUnix(server, place.file);
-  }
-  const { fd, address } = listenVsock(place.cid, place.port, BACKLOG);
-  await adoptListener(fd, server);
-  return { server, address: `vsock://${address.cid}:${address.port}`, host: undefined };
-}
-
-/** HyperKit's folder belongs to one VM, and its sockets to whoever serves that now. What is no socket stays, and the bind fails. */
-function removeSocket(file: string): void {
-  if (lstatSync(file, { throwIfNoEntry: false })?.isSocket() === true) rmSync(file);
+  return { server, address, host: undefined };
 }
 
 /** The file of an inherited unix socket is whoever's who made it. */

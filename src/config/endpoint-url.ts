@@ -1,14 +1,14 @@
 /** The URL of a listening socket, checked for its scheme before it is opened (contract §5.1); the rest is judged where it is opened. */
 import { ConfigError } from './subnet.ts';
 
-const WANTED = 'want unix:///path/to/socket or tcp://host:port';
+const WANTED = 'want unix:///path/to/socket, tcp://host:port or vsock://:port';
 /** What gvproxy listens on besides. */
-const LATER = ['vsock', 'unixpacket'];
+const LATER = ['unixpacket'];
 
-/** `unix://…` or `tcp://…`. Throws ConfigError. */
+/** `unix://…`, `tcp://…` or `vsock://…`. Throws ConfigError. */
 export function checkListenUrl(text: string): void {
   const scheme = typeof text === 'string' ? /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase() : undefined;
-  if (scheme === 'unix' || scheme === 'tcp') return;
+  if (scheme === 'unix' || scheme === 'tcp' || scheme === 'vsock') return;
   throw new ConfigError(`cannot listen on ${JSON.stringify(text)}: ${fault(text, scheme)}; ${WANTED}`);
 }
 

@@ -16,6 +16,8 @@ import { parseListenUrl } from '../system/listen-url.ts';
 import { readSockaddr, writeSockaddr } from '../system/memory.ts';
 import { addressOf, bindSocket, close, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
 import { listenUnix } from '../system/unix-listener.ts';
+import { openVsockUrl } from '../system/vsock-listener.ts';
+import { isVsockUrl } from '../system/vsock-url.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { formatAddress, IpAddress } from '../packet/address.ts';
 
@@ -30,10 +32,11 @@ export interface ListenSocket {
 }
 
 /**
- * `unix://PATH` or `tcp://HOST:PORT`; without HOST every address, port 0 for a free one. Throws SystemError, the resolver's
+ * `unix://PATH` or `tcp://HOST:PORT`; without HOST every address, port 0 for a free one; `vsock://` (see openVsockUrl). Throws SystemError, the resolver's
  * error, or TypeError for a URL that names no place to listen on, with Go's messages.
  */
 export async function openListenSocket(url: string, arena: Arena): Promise<ListenSocket> {
+  if (isVsockUrl(url)) return openVsock(url);
   const place = parseListenUrl(url);
   if (place.path !== undefined) return openUnix(place.path);
   const scratch = arena.allocate(256);
@@ -52,6 +55,15 @@ function openUnix(path: string): ListenSocket {
     remove();
   };
   return { fd, address: `unix://${path}`, close: closeBoth };
+}
+
+function openVsock(url: string): ListenSocket {
+  const { fd, address, remove } = openVsockUrl(url, BACKLOG);
+  const closeBoth = (): void => {
+    close(fd);
+    remove();
+  };
+  return { fd, address, close: closeBoth };
 }
 
 async function openTcp(host: string, port: number, arena: Arena, scratch: number): Promise<ListenSocket> {

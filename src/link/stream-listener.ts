@@ -1,8 +1,10 @@
 /** A listening stream socket that VMs connect to. What becomes of a connection is its `Reception`'s: a port at once, or after a handshake. */
-import { AF_INET, AF_INET6, EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK } from '../system/constants.ts';
+import { AF_INET, AF_INET6, AF_VSOCK, EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK } from '../system/constants.ts';
 import { EAGAIN, ECONNABORTED, EINTR } from '../system/errno.ts';
+import { SOCKADDR_VM } from '../system/layout.ts';
 import { readSockaddr } from '../system/memory.ts';
 import { accept4, addressOf, close } from '../system/syscalls.ts';
+import { vsockName } from '../system/vsock.ts';
 import { formatAddress } from '../packet/address.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { Timer } from '../runtime/timer-wheel.ts';
@@ -106,6 +108,10 @@ export class StreamListener implements Link, Watcher {
   /** Unix peers are unnamed: Go prints them as `@`. */
   #peerName(): string {
     const family = this.#arena.bytes[this.#scratch];
+    if (family === AF_VSOCK) {
+      const words = this.#arena.words;
+      return vsockName({ cid: words[(this.#scratch + SOCKADDR_VM.cid) >> 2]!, port: words[(this.#scratch + SOCKADDR_VM.port) >> 2]! });
+    }
     const peer = family === AF_INET || family === AF_INET6 ? readSockaddr(this.#arena.bytes, this.#scratch) : undefined;
     return peer === undefined ? '@' : `${formatAddress(...peer.words)}:${peer.port}`;
   }

@@ -1,5 +1,14 @@
 /** The stream ports that one listener, or one API, has attached: what they read to, how many they may be, who has frames to write. */
-import { IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, TCP_NODELAY } from '../system/constants.ts';
+import {
+  AF_VSOCK,
+  IPPROTO_TCP,
+  SO_RCVBUF,
+  SO_SNDBUF,
+  SO_VM_SOCKETS_BUFFER_MAX_SIZE,
+  SO_VM_SOCKETS_BUFFER_SIZE,
+  SOL_SOCKET,
+  TCP_NODELAY,
+} from '../system/constants.ts';
 import { addressOf, setsockopt } from '../system/syscalls.ts';
 import type { TurnLoop } from '../runtime/turn-loop.ts';
 import type { LinkEvents } from './events.ts';
@@ -84,6 +93,10 @@ export class StreamPorts implements StreamPortOwner {
     words[scratch >> 2] = SOCKET_BUFFER;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, address, 4);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, address, 4);
+    // vsock has its own, of 64 bits, and the most that it may be comes first. Other families don't know them.
+    words[(scratch + 4) >> 2] = 0;
+    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, address, 8);
+    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, address, 8);
     words[scratch >> 2] = 1;
     // Fails on a unix socket, which has no such delay.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address, 4);

@@ -79,3 +79,14 @@ test('a unix socket has its file while it listens, and refuses a path that is ta
   socket.close();
   assert.equal(existsSync(join(folder, 'a b.sock')), false);
 });
+
+test("§5.1: a vsock URL is a port of this machine's, or a socket in a folder", async () => {
+  const inFolder = await openListenSocket(`vsock://null:1024${folder}`, arena);
+  const file = join(folder, '00000002.00000400');
+  assert.equal(inFolder.address, `unix://${file}`);
+  assert.ok(existsSync(file));
+  inFolder.close();
+  assert.ok(!existsSync(file));
+  if (!existsSync('/dev/vsock')) return assert.rejects(openListenSocket('vsock://:0', arena), { message: /modprobe vsock/ });
+  return assert.match(await listening('vsock://:0'), /^vsock:\/\/\d+:[1-9]\d*$/);
+});
