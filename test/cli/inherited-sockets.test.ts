@@ -4,11 +4,12 @@ import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
-import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
-import { descriptorOfServer, socketpair } from '../system/descriptors.ts';
+import { socketpair } from '../system/descriptors.ts';
+import { openListenSocket } from '../../src/link/listen-socket.ts';
+import { Arena } from '../../src/runtime/arena.ts';
 import * as sys from '../../src/system/syscalls.ts';
 import { listenUnix } from '../../src/system/unix-listener.ts';
 import { GVPROXY, temporaryFolder, until } from '../guest/process.ts';
@@ -39,11 +40,11 @@ function unixListener(t: TestContext): { fd: number; path: string } {
   return { fd, path };
 }
 
-async function tcpListener(t: TestContext): Promise<{ server: Server; port: number }> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close());
-  return { server, port: (server.address() as AddressInfo).port };
+/** Nobody accepts here: the program is to. */
+async function tcpListener(t: TestContext): Promise<{ fd: number; port: number }> {
+  const socket = await openListenSocket('tcp://127.0.0.1:0', new Arena(1 << 16));
+  t.after(() => socket.close());
+  return { fd: socket.fd, port: Number(new URL(socket.address).port) };
 }
 
 async function ask(place: { socketPath: string } | { port: number }, path: string): Promise<{ status: number; body: string }> {
@@ -54,14 +55,9 @@ async function ask(place: { socketPath: string } | { port: number }, path: strin
 
 test('§13.1: systemd names a unix socket and a TCP port; the one counts as the host user, the other refuses browsers', async (t) => {
   const { fd, path } = unixListener(t);
-  const { server, port } = await tcpListener(t);
+  const { fd: web, port } = await tcpListener(t);
   const variables = 'export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=api:web;';
-  const { child, output, status } = start(
-    t,
-    [fd, descriptorOfServer(server)],
-    ['-listen', 'systemd:api', '-services', 'systemd:web'],
-    variables,
-  );
+  const { child, output, status } = start(t, [fd, web], ['-listen', 'systemd:api', '-services', 'systemd:web'], variables);
   await until(() => (output().match(/listening on /g) ?? []).length === 2, `two listeners:\n${output()}`);
   assert.match(output(), new RegExp(`listening on fd:3"[^]*listening on tcp://127\\.0\\.0\\.1:${port}"`));
   assert.deepEqual(await ask({ socketPath: path }, '/services/forwarder/all'), { status: 200, body: '[]\n' });

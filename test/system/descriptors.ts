@@ -1,5 +1,4 @@
 /** Descriptors for tests: the calls that the product itself has no use for. */
-import type { Server } from 'node:net';
 import koffi from 'koffi';
 import { AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM } from '../../src/system/constants.ts';
 import { addressOf } from '../../src/system/syscalls.ts';
@@ -20,9 +19,4 @@ export function eventfd(initial: number): number {
   const fd: number = eventfdCall(initial, SOCK_NONBLOCK);
   if (fd < 0) throw new Error(`eventfd: errno ${koffi.errno()}`);
   return fd;
-}
-
-/** Where a listening server of Node's has its descriptor. */
-export function descriptorOfServer(server: Server): number {
-  return (server as unknown as { readonly _handle: { readonly fd: number } })._handle.fd;
 }
