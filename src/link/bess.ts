@@ -74,7 +74,12 @@ export class BessListener implements Link {
     if (port === null) return void close(fd);
     setOption(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
     setOption(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
-    this.#sockets.set(port, new SinglePortSocket(fd, this.#environment, port, SEQPACKET));
+    try {
+      this.#sockets.set(port, new SinglePortSocket(fd, this.#environment, port, SEQPACKET));
+    } catch {
+      this.#ports.abandon(port);
+      return void close(fd);
+    }
     this.#ports.announce(port);
   }
 

@@ -19,6 +19,8 @@ const TRANSMIT_BUFFER = 1 << 20;
 export const LOSE = 0;
 export const WAIT = 1;
 export const DISCONNECT = 2;
+/** The link has changed what was wrong. */
+export const AGAIN = 3;
 
 export interface MessagePortOwner {
   /** Has frames to send before the turn ends. */
@@ -33,7 +35,7 @@ export interface MessageLinkTraits {
   readonly offload: boolean;
   /** See Port.largestFrame. */
   readonly largestFrame: number;
-  /** LOSE, WAIT or DISCONNECT after `errno` (positive), for errors that don't mean the same everywhere. */
+  /** LOSE, WAIT, DISCONNECT or AGAIN after `errno` (positive), for errors that don't mean the same everywhere. */
   refusal(errno: number): number;
 }
 
@@ -147,8 +149,8 @@ export class MessagePort implements Port {
     const fate = errno === EMSGSIZE ? LOSE : this.#traits.refusal(errno);
     if (fate === LOSE) this.#lose();
     else if (fate === DISCONNECT) this.close(`cannot write packet to socket: ${errnoText(errno)}`);
-    else this.#socket!.retryLater();
-    return fate === LOSE;
+    else if (fate === WAIT) this.#socket!.retryLater();
+    return fate === LOSE || fate === AGAIN;
   }
 
   /** Gives up the frame at the head. */
@@ -158,6 +160,12 @@ export class MessagePort implements Port {
     this.counters.txFrames--;
     this.counters.txBytes -= length;
     this.counters.txDropped++;
+  }
+
+  /** Before anybody has heard of it. */
+  abandon(): void {
+    this.#closed = true;
+    this.#transmit.free();
   }
 
   close(reason: string): void {

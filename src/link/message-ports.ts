@@ -53,6 +53,13 @@ export class MessagePorts implements MessagePortOwner {
     return port;
   }
 
+  /** A port that can't be announced after all. */
+  abandon(port: MessagePort): void {
+    this.#ports.delete(port);
+    this.#names.giveBack(port.name);
+    port.abandon();
+  }
+
   announce(port: MessagePort): void {
     this.#environment.receiver.attached(port);
     this.#environment.events.connected(port);
@@ -75,8 +82,8 @@ export class MessagePorts implements MessagePortOwner {
   closed(port: MessagePort, reason: string): void {
     this.#ports.delete(port);
     this.#names.giveBack(port.name);
-    this.#gone(port);
     this.#environment.events.disconnected(port, reason);
+    this.#gone(port);
   }
 
   /** Sends what there is and detaches every VM. */

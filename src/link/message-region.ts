@@ -99,6 +99,14 @@ export class MessageRegion {
     return this.#received.nameLength(index);
   }
 
+  /** Its sender's address begins with `sockaddr`. */
+  isFrom(index: number, sockaddr: Uint8Array): boolean {
+    const { bytes } = this.#arena;
+    const at = this.senderAt(index);
+    for (let i = 0; i < sockaddr.length; i++) if (bytes[at + i] !== sockaddr[i]) return false;
+    return true;
+  }
+
   /** Sends frames from the head of `transmit`, to `to` (a sockaddr) or whom the socket is connected to. Returns 0, or a negative errno. */
   send(fd: number, transmit: TransmitBuffer, to: Uint8Array | null): number {
     const { bytes } = this.#arena;

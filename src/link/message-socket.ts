@@ -33,6 +33,8 @@ export class MessageSocket implements Watcher {
   readonly #token: number;
   readonly #retry: Timer = new Timer(() => this.#owner.writable());
   #waits = false;
+  /** Epoll has said that there is room, and nothing was taken since: a unix socket doesn't tell of queues that it isn't connected to. */
+  #misled = false;
   #closed = false;
 
   /** Takes over `fd` (nonblocking). `kind`: `sender` for a socket that nobody can send to. Throws SystemError; RangeError when the arena is full. */
@@ -50,6 +52,7 @@ export class MessageSocket implements Watcher {
   ready(events: number): void {
     if (events & EPOLLOUT) {
       this.#waitForRoom(false);
+      this.#misled = true;
       this.#owner.writable();
     }
     if (events & ~EPOLLOUT && !this.#closed) this.#read();
@@ -72,7 +75,9 @@ export class MessageSocket implements Watcher {
   /** Sends frames from the head of `transmit`: see MessageRegion.send. After -EAGAIN its owner hears when there is room. */
   send(transmit: TransmitBuffer, to: Uint8Array | null): number {
     const result = this.#isDevice ? this.region.write(this.#fd, transmit) : this.region.send(this.#fd, transmit, to);
-    if (result === -EAGAIN) this.#waitForRoom(true);
+    if (result === 0) this.#misled = false;
+    else if (result === -EAGAIN && this.#misled) this.retryLater();
+    else if (result === -EAGAIN) this.#waitForRoom(true);
     return result;
   }
 

@@ -107,13 +107,9 @@ export class VfkitListener implements Link {
 
   #message(home: Home, index: number): void {
     const { region } = home.socket;
-    const { bytes } = this.#environment.arena;
-    const at = region.senderAt(index);
-    const length = region.senderLength(index);
-    const known = home.last !== null && isAt(bytes, at, length, home.last.address) ? home.last : this.#vmAt(at, length);
-    const greets =
-      region.length(index) < GREETING_LIMIT && isAt(bytes, region.at(index), GREETING.length, GREETING) && region.length(index) >= 4;
-    const vm = known === null || (greets && known.home !== home) ? this.#newcomer(home, bytes, at, length, known) : known;
+    const known = home.last !== null && isFrom(region, index, home.last) ? home.last : this.#vmAt(region, index);
+    const greets = isGreeting(this.#environment.arena.bytes, region.at(index), region.length(index));
+    const vm = known === null || (greets && known.home !== home) ? this.#newcomer(home, index, known) : known;
     if (vm === null) return;
     if (vm.home !== home && vm.sender === null) this.#move(vm, home);
     if (greets && vm === known) this.#find(vm);
@@ -121,20 +117,22 @@ export class VfkitListener implements Link {
     if (!greets) vm.port.take(home.socket, index);
   }
 
-  #vmAt(at: number, length: number): Vm | null {
-    const { bytes } = this.#environment.arena;
-    for (const vm of this.#vms.values()) if (isAt(bytes, at, length, vm.address)) return vm;
+  #vmAt(region: MessageRegion, index: number): Vm | null {
+    for (const vm of this.#vms.values()) if (isFrom(region, index, vm)) return vm;
     return null;
   }
 
   /** `before`: the VM that had the address. Null when this one is refused. */
-  #newcomer(home: Home, bytes: Uint8Array, at: number, length: number, before: Vm | null): Vm | null {
+  #newcomer(home: Home, index: number, before: Vm | null): Vm | null {
+    const { region } = home.socket;
+    const length = region.senderLength(index);
     if (length <= FAMILY) {
       this.#nameless++;
       this.#complain('vfkit socket address is empty');
       return null;
     }
-    const address = bytes.slice(at, at + length);
+    const at = region.senderAt(index);
+    const address = this.#environment.arena.bytes.slice(at, at + length);
     const path = Buffer.from(address.subarray(FAMILY)).toString().replace(/\0+$/, '').replace(/^\0/, '@');
     // What has gone already needs no port; and one that can't be sent to would be refused by its first frame.
     const fd = connectDatagram(address);
@@ -265,8 +263,12 @@ function senderOf(vm: Vm): MessageSocketOwner {
   return { message: () => {}, writable: () => void vm.port.flush(), failed: () => {} };
 }
 
-function isAt(bytes: Uint8Array, at: number, length: number, wanted: Uint8Array): boolean {
-  if (length !== wanted.length) return false;
-  for (let i = 0; i < length; i++) if (bytes[at + i] !== wanted[i]) return false;
+function isFrom(region: MessageRegion, index: number, vm: Vm): boolean {
+  return region.senderLength(index) === vm.address.length && region.isFrom(index, vm.address);
+}
+
+function isGreeting(bytes: Uint8Array, at: number, length: number): boolean {
+  if (length < GREETING.length || length >= GREETING_LIMIT) return false;
+  for (let i = 0; i < GREETING.length; i++) if (bytes[at + i] !== GREETING[i]) return false;
   return true;
 }

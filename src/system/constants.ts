@@ -25,6 +25,9 @@ export const IP_TTL = 2;
 export const IP_PKTINFO = 8;
 export const IP_MTU_DISCOVER = 10;
 export const IP_RECVERR = 11;
+export const IP_MULTICAST_IF = 32;
+export const IP_MULTICAST_LOOP = 34;
+export const IP_ADD_MEMBERSHIP = 35;
 /** Values of IP_MTU_DISCOVER: fragment what is larger than the known path MTU, or refuse it (EMSGSIZE). */
 export const IP_PMTUDISC_WANT = 1;
 export const IP_PMTUDISC_DO = 2;

@@ -13,13 +13,23 @@ const address: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(128));
  * errno else: -ECONNREFUSED or -ENOENT when nobody is there, -EPERM when the peer is connected to a socket and hears only that.
  */
 export function connectDatagram(peer: Uint8Array): number {
-  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const fd = datagramSocket();
   if (fd < 0) return fd;
-  address.set(peer);
-  const status = connect(fd, addressOf(address.buffer), peer.length);
+  const status = connectTo(fd, peer);
   if (status === 0) return fd;
   close(fd);
   return status;
+}
+
+/** A socket without a name, connected to nobody; or a negative errno. */
+export function datagramSocket(): number {
+  return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/** Connects `fd`, whether it is connected already or not. Returns 0, or a negative errno: see `connectDatagram`. */
+export function connectTo(fd: number, peer: Uint8Array): number {
+  address.set(peer);
+  return connect(fd, addressOf(address.buffer), peer.length);
 }
 
 /**

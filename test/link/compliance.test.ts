@@ -1,12 +1,15 @@
 /** Every link through the one suite. LINK_FRAMES=N: how many frames the long runs have. */
 import { join } from 'node:path';
+import { IpAddress } from '../../src/packet/address.ts';
 import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from '../../src/system/constants.ts';
 import { openVfkit, type VfkitSpec } from '../../src/link/vfkit.ts';
+import { openMulticast, openUdpDgram } from '../../src/link/dgram-udp.ts';
+import { openUnixDgram } from '../../src/link/dgram-unix.ts';
 import { openBess } from '../../src/link/bess.ts';
 import { receiveQemu } from '../../src/link/qemu.ts';
 import { StreamListener } from '../../src/link/stream-listener.ts';
 import { complies, type LinkAdapter } from './compliance.ts';
-import { MessageEnd, StreamEnd } from './vm-ends.ts';
+import { MessageEnd, MulticastEnd, StreamEnd, UnconnectedEnd } from './vm-ends.ts';
 
 const MILLION = Number(process.env.LINK_FRAMES ?? 1_000_000);
 
@@ -77,4 +80,38 @@ complies({
   oversize: { bytes: 69_621, is: 'lost' },
   vnet: true,
   open: vfkit({ offload: true }),
+});
+
+const DGRAM = { ...VFKIT, vms: 1, end: 'unknown', reconnects: false } as const satisfies Partial<LinkAdapter>;
+const UDP = { ...DGRAM, largest: 65_507, oversize: null, lossless: false } as const satisfies Partial<LinkAdapter>;
+const LOOPBACK = IpAddress.parse('127.0.0.1')!;
+/** Of datagram sockets that stand still between two tests. */
+const PORT = 47_000 + (process.pid % 10_000);
+
+complies({
+  ...DGRAM,
+  name: 'QEMU, dgram between unix sockets',
+  async open(environment, folder) {
+    const [local, remote] = [join(folder, 'local.sock'), join(folder, `remote-${count++}.sock`)];
+    return { link: openUnixDgram({ local, remote }, environment), attach: () => UnconnectedEnd.unix(local, remote) };
+  },
+});
+
+complies({
+  ...UDP,
+  name: 'QEMU, dgram over UDP',
+  async open(environment) {
+    const remote = { address: LOOPBACK, port: PORT };
+    const link = openUdpDgram({ local: { address: LOOPBACK, port: 0 }, remote }, environment);
+    return { link, attach: () => UnconnectedEnd.udp(PORT, Number(/\d+$/.exec(link.address)![0])) };
+  },
+});
+
+complies({
+  ...UDP,
+  name: 'QEMU, socket,mcast=',
+  async open(environment) {
+    const group = { address: IpAddress.parse('239.255.71.1')!, port: PORT };
+    return { link: openMulticast({ group, interface: LOOPBACK }, environment), attach: () => new MulticastEnd('239.255.71.1', PORT) };
+  },
 });

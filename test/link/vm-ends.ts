@@ -1,10 +1,25 @@
 /** The VM's ends of links: plain descriptors that never block, with the wire formats written down a second time. */
-import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, SOCK_NONBLOCK } from '../../src/system/constants.ts';
+import { IpAddress } from '../../src/packet/address.ts';
+import {
+  AF_INET,
+  AF_UNIX,
+  IP_ADD_MEMBERSHIP,
+  IP_MULTICAST_IF,
+  IPPROTO_IP,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SO_RCVBUF,
+  SO_REUSEADDR,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from '../../src/system/constants.ts';
 import { EAGAIN } from '../../src/system/errno.ts';
 import { check } from '../../src/system/error.ts';
-import { writeUnixSockaddr } from '../../src/system/memory.ts';
+import { setOption } from '../../src/system/socket-options.ts';
+import { writeSockaddr, writeUnixSockaddr } from '../../src/system/memory.ts';
 import { MessageHeaders } from '../../src/system/message-headers.ts';
-import { addressOf, bindSocket, close, connect, recv, send, sendmmsg, socket } from '../../src/system/syscalls.ts';
+import { addressOf, bindSocket, close, connect, recv, recvmmsg, send, sendmmsg, setsockopt, socket } from '../../src/system/syscalls.ts';
 
 /** What a test has of a VM. */
 export interface VmEnd {
@@ -104,6 +119,11 @@ export class UnconnectedEnd implements VmEnd {
     return new UnconnectedEnd(openUnix(SOCK_DGRAM, own), address.subarray(0, writeUnixSockaddr(address, 0, path)));
   }
 
+  /** On the host's loopback. */
+  static udp(port: number, toPort: number): UnconnectedEnd {
+    return new UnconnectedEnd(openUdp(LOOPBACK, port), loopback(LOOPBACK, toPort));
+  }
+
   send(frame: Uint8Array): boolean {
     this.#memory.bytes.set(frame);
     this.#headers.buffer(0, 0, frame.length);
@@ -119,6 +139,67 @@ export class UnconnectedEnd implements VmEnd {
 
   close(): void {
     close(this.#fd);
+  }
+}
+
+const LOOPBACK = '127.0.0.1';
+
+function loopback(address: string, port: number): Uint8Array {
+  const bytes = new Uint8Array(128);
+  const { w0, w1, w2, w3 } = IpAddress.parse(address)!;
+  return bytes.subarray(0, writeSockaddr(bytes, 0, w0, w1, w2, w3, port));
+}
+
+function openUdp(address: string, port: number): number {
+  const fd = check(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), 'socket');
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  setOption(fd, SOL_SOCKET, SO_RCVBUF, 4 << 20);
+  const place = loopback(address, port).slice();
+  check(bindSocket(fd, addressOf(place.buffer), place.length), 'bind', { address, port });
+  return fd;
+}
+
+/** A QEMU in a multicast group on the host's loopback: it hears its own frames as well, which here it leaves out. */
+export class MulticastEnd implements VmEnd {
+  ended = false;
+  readonly #fd: number;
+  readonly #port: number;
+  readonly #end: UnconnectedEnd;
+  readonly #memory: Memory = new Memory();
+  readonly #headers: MessageHeaders;
+  /** Of its own frames. */
+  copies = 0;
+
+  constructor(group: string, port: number) {
+    this.#fd = openUdp(group, port);
+    this.#port = port;
+    const addresses = new Uint8Array(new ArrayBuffer(8));
+    addresses.set(loopback(group, 0).subarray(4, 8));
+    addresses.set(loopback(LOOPBACK, 0).subarray(4, 8), 4);
+    const at = addressOf(addresses.buffer);
+    check(setsockopt(this.#fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, at, 8), 'IP_ADD_MEMBERSHIP');
+    check(setsockopt(this.#fd, IPPROTO_IP, IP_MULTICAST_IF, at + 4, 4), 'IP_MULTICAST_IF');
+    this.#end = new UnconnectedEnd(this.#fd, loopback(group, port));
+    this.#headers = new MessageHeaders(new Uint32Array(this.#memory.bytes.buffer), this.#memory.address, HEADERS_AT, 1);
+  }
+
+  send(frame: Uint8Array): boolean {
+    return this.#end.send(frame);
+  }
+
+  receive(): Uint8Array | null {
+    const { bytes } = this.#memory;
+    for (;;) {
+      this.#headers.buffer(0, 0, HEADERS_AT);
+      this.#headers.name(0, NAME_AT, 128);
+      if (recvmmsg(this.#fd, this.#headers.address, 1, MSG_DONTWAIT) !== 1) return null;
+      if (((bytes[NAME_AT + 2]! << 8) | bytes[NAME_AT + 3]!) !== this.#port) return bytes.slice(0, this.#headers.length(0));
+      this.copies++;
+    }
+  }
+
+  close(): void {
+    this.#end.close();
   }
 }
 

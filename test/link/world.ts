@@ -46,6 +46,7 @@ export class World {
       events: {
         connected: (port) => void this.events.push(`connected ${port.id}`),
         disconnected: (port, reason) => void this.events.push(`disconnected ${port.id}: ${reason}`),
+        closed: () => void this.events.push('closed'),
         refused: (reason) => void this.events.push(`refused: ${reason}`),
       },
     };
