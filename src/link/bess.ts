@@ -10,7 +10,7 @@ import { listenUnix, type UnixListener } from '../system/unix-listener.ts';
 import { Acceptor } from './acceptor.ts';
 import type { Link, LinkEnvironment } from './link.ts';
 import { losslessRefusal, type MessageLinkTraits, type MessagePort } from './message-port.ts';
-import { BY_ADDRESS, MessagePorts, type PortNaming } from './message-ports.ts';
+import { MessagePorts } from './message-ports.ts';
 import { MessageRegion } from './message-region.ts';
 import { SinglePortSocket, type SingleOptions } from './single-port-socket.ts';
 
@@ -20,7 +20,8 @@ const SOCKET_BUFFER = 4 << 20;
 
 export interface BessSpec {
   readonly path: string;
-  readonly names?: PortNaming;
+  /** See PortNames. */
+  readonly name?: string;
 }
 
 const TRAITS: MessageLinkTraits = { offload: false, largestFrame: 0, refusal: losslessRefusal };
@@ -57,7 +58,7 @@ export class BessListener implements Link {
     this.#bound = bound;
     this.#environment = environment;
     this.#acceptor = new Acceptor(bound.fd, environment.loop, (fd) => this.#accept(fd));
-    this.#ports = new MessagePorts(environment, TRAITS, spec.names ?? BY_ADDRESS, (port) => this.#gone(port));
+    this.#ports = new MessagePorts(environment, TRAITS, spec.name, (port) => this.#gone(port));
   }
 
   get refused(): number {

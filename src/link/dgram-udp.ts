@@ -27,7 +27,6 @@ import { addressOf, bindSocket, close, connect, getsockname, setsockopt, socket 
 import type { LinkEnvironment } from './link.ts';
 import { MessageLink } from './message-link.ts';
 import { LOSE } from './message-port.ts';
-import type { PortNaming } from './message-ports.ts';
 import { MessageRegion } from './message-region.ts';
 
 /** Asked of the kernel; it grants what its limits allow. */
@@ -48,7 +47,8 @@ export interface UdpDgramSpec {
   readonly local: Place;
   /** QEMU's: what others send is not heard. */
   readonly remote: Place;
-  readonly names?: PortNaming;
+  /** See PortNames. */
+  readonly name?: string;
 }
 
 export interface MulticastSpec {
@@ -56,7 +56,8 @@ export interface MulticastSpec {
   readonly group: Place;
   /** IPv4 address of the host's interface that the group is joined on; by default what the routes say. */
   readonly interface?: IpAddress;
-  readonly names?: PortNaming;
+  /** See PortNames. */
+  readonly name?: string;
 }
 
 /** An errno is never a reason to end: it is an ICMP message's, or the frame was too large for a datagram. */
@@ -67,7 +68,7 @@ export function openUdpDgram(spec: UdpDgramSpec, environment: LinkEnvironment): 
   MessageRegion.of(environment.arena);
   const fd = bound(spec.local, (socket) => connectTo(socket, spec.remote, {}));
   return MessageLink.attach(
-    { ...TRAITS, address: `udp://${textOf(nameOf(fd))}`, peer: textOf(spec.remote), names: spec.names, fd },
+    { ...TRAITS, address: `udp://${textOf(nameOf(fd))}`, peer: textOf(spec.remote), name: spec.name, fd },
     environment,
   );
 }
@@ -91,7 +92,7 @@ export function openMulticast(spec: MulticastSpec, environment: LinkEnvironment)
   nameOf(sender);
   const source = scratch.slice(0, SOURCE);
   const isOwn = (region: MessageRegion, index: number): boolean => region.isFrom(index, source);
-  return MessageLink.attach({ ...TRAITS, address: `mcast://${place}`, peer: place, names: spec.names, fd, sender, isOwn }, environment);
+  return MessageLink.attach({ ...TRAITS, address: `mcast://${place}`, peer: place, name: spec.name, fd, sender, isOwn }, environment);
 }
 
 function senderTo({ group, interface: own }: MulticastSpec): number {

@@ -16,7 +16,6 @@ import { close } from '../system/syscalls.ts';
 import type { LinkEnvironment } from './link.ts';
 import { MessageLink } from './message-link.ts';
 import { AGAIN, LOSE, WAIT } from './message-port.ts';
-import type { PortNaming } from './message-ports.ts';
 import { MessageRegion } from './message-region.ts';
 
 /** Asked of the kernel; it grants what its limits allow. */
@@ -27,7 +26,8 @@ export interface UnixDgramSpec {
   readonly local: string;
   /** QEMU's path. */
   readonly remote: string;
-  readonly names?: PortNaming;
+  /** See PortNames. */
+  readonly name?: string;
 }
 
 /** Throws SystemError; RangeError when the arena is full. */
@@ -69,7 +69,7 @@ class Sending {
       {
         address: `unixgram://${spec.local}`,
         peer: spec.remote,
-        names: spec.names,
+        name: spec.name,
         fd: bound.fd,
         sender,
         to: remote,

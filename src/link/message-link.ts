@@ -2,16 +2,16 @@
 import { close } from '../system/syscalls.ts';
 import type { Link, LinkEnvironment } from './link.ts';
 import type { MessageLinkTraits, MessagePort } from './message-port.ts';
-import { BY_ADDRESS, MessagePorts, type PortNaming } from './message-ports.ts';
+import { MessagePorts } from './message-ports.ts';
 import { MessageSocket } from './message-socket.ts';
 import { SinglePortSocket, type SingleOptions } from './single-port-socket.ts';
 
 export interface MessageLinkOptions extends MessageLinkTraits, SingleOptions {
   /** See Link. */
   readonly address: string;
-  /** What the VM is called, unless `names` say otherwise. */
+  /** What the VM is called, unless `name` says otherwise. */
   readonly peer: string;
-  readonly names?: PortNaming | undefined;
+  readonly name?: string | undefined;
   /** Nonblocking; the link's from now on, even when attaching fails. */
   readonly fd: number;
   /** Frames leave through this one instead. */
@@ -37,7 +37,7 @@ export class MessageLink implements Link {
     this.address = options.address;
     this.#options = options;
     this.#environment = environment;
-    this.#ports = new MessagePorts(environment, options, options.names ?? BY_ADDRESS, () => this.#end());
+    this.#ports = new MessagePorts(environment, options, options.name, () => this.#end());
     const port = this.#ports.create(options.peer);
     if (port === null) throw this.#failed(null, null, new RangeError('the arena has no room for another port'));
     let socket: SinglePortSocket | null = null;

@@ -1,25 +1,15 @@
 /** The message ports of one link: how many they may be, what they are called, who has frames to send. */
 import type { LinkEnvironment } from './link.ts';
 import { type MessageLinkTraits, MessagePort, type MessagePortOwner } from './message-port.ts';
+import { PortNames } from './port-names.ts';
 import { MAXIMUM_PORTS } from './stream-ports.ts';
-
-/** What listings call the VMs of a link. */
-export interface PortNaming {
-  /** `peer` is the other end's address: `@`, as Go prints it, for a unix socket without a name. */
-  take(peer: string, id: number): string;
-  /** Its VM has gone. */
-  giveBack(name: string): void;
-}
-
-/** By their address; those without one get their port's number behind the `@`. */
-export const BY_ADDRESS: PortNaming = { take: (peer, id) => (peer === '@' ? `@${id}` : peer), giveBack: () => {} };
 
 export class MessagePorts implements MessagePortOwner {
   /** VMs that found no place: MAXIMUM_PORTS VMs were there, or the arena was full. */
   refused = 0;
   readonly #environment: LinkEnvironment;
   readonly #traits: MessageLinkTraits;
-  readonly #names: PortNaming;
+  readonly #names: PortNames;
   readonly #gone: (port: MessagePort) => void;
   readonly #endPhase: () => void;
   readonly #ports: Set<MessagePort> = new Set();
@@ -27,11 +17,11 @@ export class MessagePorts implements MessagePortOwner {
   readonly #dirty: MessagePort[] = [];
   #dirtyCount = 0;
 
-  /** `gone` hears of each port that has closed. */
-  constructor(environment: LinkEnvironment, traits: MessageLinkTraits, names: PortNaming, gone: (port: MessagePort) => void) {
+  /** `name`: see PortNames. `gone` hears of each port that has closed. */
+  constructor(environment: LinkEnvironment, traits: MessageLinkTraits, name: string | undefined, gone: (port: MessagePort) => void) {
     this.#environment = environment;
     this.#traits = traits;
-    this.#names = names;
+    this.#names = new PortNames(name);
     this.#gone = gone;
     this.#endPhase = environment.loop.phase(() => this.#flush());
   }

@@ -20,7 +20,7 @@ import { bindUnix, type UnixListener } from '../system/unix-listener.ts';
 import { Timer } from '../runtime/timer-wheel.ts';
 import type { Link, LinkEnvironment } from './link.ts';
 import { losslessRefusal, type MessagePort } from './message-port.ts';
-import { BY_ADDRESS, MessagePorts, type PortNaming } from './message-ports.ts';
+import { MessagePorts } from './message-ports.ts';
 import { MessageRegion } from './message-region.ts';
 import { MessageSocket, type MessageSocketOwner } from './message-socket.ts';
 
@@ -43,7 +43,8 @@ export interface VfkitSpec {
   readonly offload?: boolean;
   /** Bytes of the largest frame that VMs take; krunkit with offloading=on, without a header, takes LARGEST_FRAME. */
   readonly largestFrame?: number;
-  readonly names?: PortNaming;
+  /** See PortNames. */
+  readonly name?: string;
 }
 
 interface Vm {
@@ -91,7 +92,7 @@ export class VfkitListener implements Link {
     this.#file = bound;
     this.#door = this.#home(bound.fd);
     const traits = { offload: spec.offload ?? false, largestFrame: spec.largestFrame ?? 0, refusal: losslessRefusal };
-    this.#ports = new MessagePorts(environment, traits, spec.names ?? BY_ADDRESS, (port) => this.#gone(port));
+    this.#ports = new MessagePorts(environment, traits, spec.name, (port) => this.#gone(port));
   }
 
   /** Datagrams of senders that found no place or have no address. */
