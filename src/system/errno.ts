@@ -17,6 +17,7 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
 export const ENOTSOCK = 88;
+export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
 export const EAFNOSUPPORT = 97;
@@ -51,6 +52,7 @@ const TEXTS: ReadonlyMap<number, readonly [code: string, text: string]> = new Ma
   [EMFILE, ['EMFILE', 'too many open files']],
   [EPIPE, ['EPIPE', 'broken pipe']],
   [ENOTSOCK, ['ENOTSOCK', 'socket operation on non-socket']],
+  [EBADFD, ['EBADFD', 'file descriptor in bad state']],
   [EMSGSIZE, ['EMSGSIZE', 'message too long']],
   [EPROTONOSUPPORT, ['EPROTONOSUPPORT', 'protocol not supported']],
   [EAFNOSUPPORT, ['EAFNOSUPPORT', 'address family not supported by protocol']],

@@ -14,12 +14,14 @@ export interface LinkAdapter {
   readonly name: string;
   /** How many frames the long runs have, each way. */
   readonly frames: number;
+  /** Bytes of the smallest frame that the medium carries, where it isn't 1. */
+  readonly smallest?: number;
+  /** A frame of no bytes can be sent. */
+  readonly empty: boolean;
   /** Bytes of the largest frame that the medium carries. */
   readonly largest: number;
   /** What a frame of more bytes does: it is lost and counted, the VM is disconnected, or it can't be sent. */
   readonly oversize: { readonly bytes: number; readonly is: 'lost' | 'disconnected' } | null;
-  /** A frame of no bytes can be sent. */
-  readonly empty: boolean;
   /** Nothing is lost when one side is slow. */
   readonly lossless: boolean;
   /** VMs at a time. */
@@ -126,9 +128,12 @@ export function complies(adapter: LinkAdapter): void {
 async function everyLength(scene: Scene): Promise<void> {
   const { world, adapter, received } = scene;
   const { vm, port } = await scene.vm();
-  const usual = [1, 13, 14, 15, 42, 60, 1514, 1515, 9014, 65_507, 65_535, 65_549].filter((length) => length < adapter.largest);
+  const smallest = adapter.empty ? 0 : (adapter.smallest ?? 1);
+  const usual = [0, 1, 13, 14, 15, 42, 60, 1514, 1515, 9014, 65_507, 65_535, 65_549].filter(
+    (length) => length >= smallest && length < adapter.largest,
+  );
   const lengths = [...usual, adapter.largest];
-  for (const length of adapter.empty ? [0, ...lengths] : lengths) {
+  for (const length of lengths) {
     const frame = numbered(length, length);
     scene.fromVm(vm, frame);
     await world.until(() => received.length === 1, `a frame of ${length} bytes`);
