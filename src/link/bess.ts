@@ -6,9 +6,10 @@ import { SO_RCVBUF, SO_SNDBUF, SOCK_SEQPACKET, SOL_SOCKET } from '../system/cons
 import { ECONNRESET } from '../system/errno.ts';
 import { setOption } from '../system/socket-options.ts';
 import { close } from '../system/syscalls.ts';
-import { listenUnix, type UnixListener } from '../system/unix-listener.ts';
+import { listenUnix } from '../system/unix-listener.ts';
 import { Acceptor } from './acceptor.ts';
 import type { Link, LinkEnvironment } from './link.ts';
+import type { ListenSocket } from './listen-socket.ts';
 import { losslessRefusal, type MessageLinkTraits, type MessagePort } from './message-port.ts';
 import { MessagePorts } from './message-ports.ts';
 import { MessageRegion } from './message-region.ts';
@@ -33,32 +34,35 @@ export const SEQPACKET: SingleOptions = { endsWithEmpty: true, survives: (errno)
 export function openBess(spec: BessSpec, environment: LinkEnvironment): BessListener {
   // Where there is no room for this, no VM will find any.
   MessageRegion.of(environment.arena);
-  const bound = listenUnix(spec.path, BACKLOG, { type: SOCK_SEQPACKET });
+  const { fd, remove } = listenUnix(spec.path, BACKLOG, { type: SOCK_SEQPACKET });
+  const release = (): void => {
+    close(fd);
+    remove();
+  };
   try {
-    return new BessListener(bound, spec, environment);
+    return new BessListener({ fd, address: `unixpacket://${spec.path}`, close: release }, spec.name, environment);
   } catch (error) {
-    close(bound.fd);
-    bound.remove();
+    release();
     throw error;
   }
 }
 
 export class BessListener implements Link {
   readonly address: string;
-  readonly #bound: UnixListener;
+  readonly #socket: ListenSocket;
   readonly #environment: LinkEnvironment;
   readonly #acceptor: Acceptor;
   readonly #ports: MessagePorts;
   readonly #sockets: Map<MessagePort, SinglePortSocket> = new Map();
   #closed = false;
 
-  /** Takes over `bound`, unless it throws. */
-  constructor(bound: UnixListener, spec: BessSpec, environment: LinkEnvironment) {
-    this.address = `unixpacket://${spec.path}`;
-    this.#bound = bound;
+  /** Takes over `socket`, unless it throws. */
+  constructor(socket: ListenSocket, name: string | undefined, environment: LinkEnvironment) {
+    this.address = socket.address;
+    this.#socket = socket;
     this.#environment = environment;
-    this.#acceptor = new Acceptor(bound.fd, environment.loop, (fd) => this.#accept(fd));
-    this.#ports = new MessagePorts(environment, TRAITS, spec.name, (port) => this.#gone(port));
+    this.#acceptor = new Acceptor(socket.fd, environment.loop, (fd) => this.#accept(fd));
+    this.#ports = new MessagePorts(environment, TRAITS, name, (port) => this.#gone(port));
   }
 
   get refused(): number {
@@ -93,8 +97,7 @@ export class BessListener implements Link {
     if (this.#closed) return;
     this.#closed = true;
     this.#acceptor.close();
-    close(this.#bound.fd);
-    this.#bound.remove();
+    this.#socket.close();
     this.#ports.close('listener closed');
     this.#environment.events.closed?.(this);
   }

@@ -8,6 +8,10 @@ import { openUnixDgram } from '../../src/link/dgram-unix.ts';
 import { openBess } from '../../src/link/bess.ts';
 import { receiveQemu } from '../../src/link/qemu.ts';
 import { StreamListener } from '../../src/link/stream-listener.ts';
+import { attachMessageDescriptor } from '../../src/link/message-descriptor.ts';
+import { close } from '../../src/system/syscalls.ts';
+import { takeInherited } from '../../src/system/inherited.ts';
+import { socketpair } from '../system/descriptors.ts';
 import { complies, type LinkAdapter } from './compliance.ts';
 import { MessageEnd, MulticastEnd, StreamEnd, UnconnectedEnd } from './vm-ends.ts';
 
@@ -43,6 +47,7 @@ complies({
   name: 'User Mode Linux, bess',
   largest: 69_632,
   oversize: { bytes: 69_633, is: 'lost' },
+  // No bytes are the end of the connection.
   empty: false,
   async open(environment, folder) {
     const path = join(folder, 'bess.sock');
@@ -114,4 +119,37 @@ complies({
     const group = { address: IpAddress.parse('239.255.71.1')!, port: PORT };
     return { link: openMulticast({ group, interface: LOOPBACK }, environment), attach: () => new MulticastEnd('239.255.71.1', PORT) };
   },
+});
+
+/** One end of a pair, as the program that starts both gives it to us. */
+function inherited(type: number, offload: boolean): LinkAdapter['open'] {
+  return async (environment) => {
+    const [ours, theirs] = socketpair(type);
+    const link = attachMessageDescriptor(takeInherited(ours), { offload }, environment);
+    let used = false;
+    const attach = (): MessageEnd => {
+      used = true;
+      return new MessageEnd(theirs);
+    };
+    const end = link.close.bind(link);
+    const closed = (): void => {
+      end();
+      if (!used) close(theirs);
+      used = true;
+    };
+    return { link: { address: link.address, refused: 0, close: closed }, attach };
+  };
+}
+
+const PAIR = { ...DGRAM, end: 'told' } as const satisfies Partial<LinkAdapter>;
+complies({ ...PAIR, name: 'fd of a SOCK_SEQPACKET pair', empty: false, open: inherited(SOCK_SEQPACKET, false) });
+complies({ ...PAIR, name: 'fd of a SOCK_DGRAM pair', end: 'noticed', open: inherited(SOCK_DGRAM, false) });
+complies({
+  ...PAIR,
+  name: 'fd of a SOCK_DGRAM pair with virtio-net headers',
+  largest: 69_620,
+  oversize: { bytes: 69_621, is: 'lost' },
+  end: 'noticed',
+  vnet: true,
+  open: inherited(SOCK_DGRAM, true),
 });
