@@ -22,10 +22,10 @@ export function listenErrorText(error: unknown): string {
   return `listen ${placeText(address, port, transport)}: ${syscall}: ${reason}`;
 }
 
-/** A path, a host with its port, or what is called as its URL is (`fd:3`). */
+/** A path, a host with its port, or what is called as its URL is (`fd:3`), or by its name (`standard input`). */
 function placeText(address: string, port: number | undefined, transport: string): string {
   if (port !== undefined) return `${transport} ${hostPort(address, port)}`;
-  return /^[a-z]+:/.test(address) ? address : `unix ${address}`;
+  return /^([a-z]+:|standard )/.test(address) ? address : `unix ${address}`;
 }
 
 /** `open /run/x: no such file or directory`; the error's own message when no file is to blame. */

@@ -31,7 +31,7 @@ export const GVPROXY_FLAGS = {
   'listen-vpnkit': { kind: 'string', usage: 'VPNKit socket to be used by Hyperkit: unix:///path or tcp://host:port' },
   'listen-qemu': { kind: 'string', usage: 'Socket to be used by QEMU: unix:///path or tcp://host:port' },
   'listen-bess': { kind: 'string', usage: later('unixpacket socket to be used by User Mode Linux') },
-  'listen-stdio': { kind: 'string', usage: later('Accept frames on standard input and output') },
+  'listen-stdio': { kind: 'string', usage: 'Accept frames on standard input and output, if there is any text (accept, by convention)' },
   'listen-vfkit': { kind: 'string', usage: later('unixgram socket to be used by vfkit-compatible applications') },
   link: { kind: 'list', usage: 'URLs of more links for VMs, such as qemu+unix:///path?name=web (docs/links.md lists them)' },
   'forward-sock': { kind: 'list', usage: 'Forwards a unix socket to the guest virtual machine over SSH' },

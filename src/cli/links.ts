@@ -37,11 +37,11 @@ function logOthers({ network, log }: Run): void {
 }
 
 async function openInterface({ network, config, log, notifications, program }: Run, kind: Interface, end: EndOfLinks): Promise<void> {
-  const url = config.interfaces[kind];
+  const url = kind === 'stdio' ? 'stdio:' : config.interfaces[kind];
   try {
-    if (kind !== 'qemu' && kind !== 'vpnkit') throw new Error(notInThisVersion(`listen-${kind}`, program));
+    if (kind === 'bess' || kind === 'vfkit') throw new Error(notInThisVersion(`listen-${kind}`, program));
     const { address } = await network.attach(interfaceLink(kind, url), end.events(url, kind !== 'vpnkit'));
-    log.info(`listening for ${CLIENTS[kind]} on ${address}`);
+    log.info(kind === 'stdio' ? 'frames are on standard input and output' : `listening for ${CLIENTS[kind]} on ${address}`);
   } catch (error) {
     notifications.send('hypervisor_error');
     throw new Error(`${kind} listen error: ${listenErrorText(error)}`, { cause: error });
@@ -66,14 +66,18 @@ class EndOfLinks {
   readonly #run: Run;
   #vms = 0;
   #links = 0;
+  #over = false;
 
   constructor(run: Run) {
     this.#run = run;
+    run.atEnd(() => {
+      this.#over = true;
+    });
   }
 
   /** For the link `url`. `ending`: the program ends with the last of its VMs. */
   events(url: string, ending: boolean): Partial<LinkEvents> {
-    const { log, config, end } = this.#run;
+    const { log, config, notifications, end } = this.#run;
     this.#links++;
     let last = 'every link is closed';
     return {
@@ -84,6 +88,8 @@ class EndOfLinks {
       disconnected: (port, reason) => {
         last = goneText(port, reason);
         log.error(last);
+        // Contract §4.6: what a hypervisor wrote to us until now has ended.
+        if (url.startsWith('stdio:') && !this.#over) notifications.send('hypervisor_error');
         if (ending && --this.#vms === 0) end({ reason: last, failed: false });
       },
       refused: (reason) => log.error(reason),

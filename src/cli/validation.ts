@@ -49,6 +49,7 @@ function validateSocket(name: 'bess' | 'vfkit', text: string, wanted: string): v
 /** No path of the original's, and so none of its rows. */
 function validateLink(url: string): void {
   const link = parseLinkUrl(url);
+  if (link.transport !== 'stream' || link.connect) return;
   const { scheme, path } = parseListenAddress(link.address);
   if (scheme === 'unix') refuseExisting(path);
 }

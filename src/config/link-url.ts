@@ -24,10 +24,14 @@ interface Form {
 
 /** By what stands in front of the first colon. */
 const FORMS: Readonly<Record<string, Form>> = {
-  'qemu+unix': { usage: 'qemu+unix:///PATH', keys: ['vnet_hdr'], read: (parts) => stream('qemu', 'unix', parts) },
-  'qemu+tcp': { usage: 'qemu+tcp://HOST:PORT', keys: ['vnet_hdr'], read: (parts) => stream('qemu', 'tcp', parts) },
+  'qemu+unix': { usage: 'qemu+unix:///PATH', keys: ['connect', 'vnet_hdr'], read: (parts) => stream('qemu', 'unix', parts) },
+  'qemu+tcp': { usage: 'qemu+tcp://HOST:PORT', keys: ['connect', 'vnet_hdr'], read: (parts) => stream('qemu', 'tcp', parts) },
   'vpnkit+unix': { usage: 'vpnkit+unix:///PATH', keys: [], read: (parts) => stream('vpnkit', 'unix', parts) },
   'vpnkit+tcp': { usage: 'vpnkit+tcp://HOST:PORT', keys: [], read: (parts) => stream('vpnkit', 'tcp', parts) },
+  'qemu+fd': { usage: 'qemu+fd:N', keys: ['vnet_hdr'], read: (parts) => descriptor('qemu', parts) },
+  'vpnkit+fd': { usage: 'vpnkit+fd:N', keys: [], read: (parts) => descriptor('vpnkit', parts) },
+  fd: { usage: 'fd:N', keys: ['vnet_hdr'], read: (parts) => descriptor('fd', parts) },
+  stdio: { usage: 'stdio:', keys: [], read: stdio },
 };
 
 /** Throws ConfigError, which says what there is instead. */
@@ -37,7 +41,7 @@ export function parseLinkUrl(text: string): LinkSpec {
   };
   if (typeof text !== 'string') refuse('want the URL of a link');
   const [, scheme, rest, , query = '', fragment] = /^([a-z][a-z+]*):([^?#]*)(\?([^#]*))?(#.*)?$/is.exec(text) ?? [];
-  const form = scheme === undefined ? undefined : FORMS[scheme.toLowerCase()];
+  const form = scheme !== undefined && Object.hasOwn(FORMS, scheme.toLowerCase()) ? FORMS[scheme.toLowerCase()] : undefined;
   if (form === undefined) {
     const usages = Object.values(FORMS).map(({ usage }) => usage);
     return refuse(`${scheme === undefined ? 'not a URL' : `there is no link ${scheme}`}; there are ${usages.join(', ')}`);
@@ -49,10 +53,11 @@ export function parseLinkUrl(text: string): LinkSpec {
   return form.read({ rest: rest!, query: values, common: name === undefined ? {} : { name }, refuse });
 }
 
-/** What `-listen-qemu` and `-listen-vpnkit` say (contract §5.1): query and fragment mean nothing. Throws ConfigError. */
-export function interfaceLink(kind: 'qemu' | 'vpnkit', url: string): LinkSpec {
+/** What `-listen-qemu` and its like say (contract §2.2, §5.1): query and fragment mean nothing, nor does what follows `-listen-stdio`. Throws ConfigError. */
+export function interfaceLink(kind: 'qemu' | 'vpnkit' | 'stdio', url: string): LinkSpec {
+  if (kind === 'stdio') return { transport: 'stdio', kind };
   checkListenUrl(url);
-  return { transport: 'stream', kind, address: url, offload: false };
+  return { transport: 'stream', kind, address: url, connect: false, offload: false };
 }
 
 function readQuery(query: string, keys: readonly string[], { usage }: Form, refuse: (why: string) => never): Map<string, string> {
@@ -67,12 +72,25 @@ function readQuery(query: string, keys: readonly string[], { usage }: Form, refu
 
 function stream(kind: 'qemu' | 'vpnkit', scheme: 'unix' | 'tcp', { rest, query, common, refuse }: Parts): LinkSpec {
   if (!(scheme === 'unix' ? /^\/\/\/./ : /^\/\/./).test(rest)) refuse(`want ${FORMS[`${kind}+${scheme}`]!.usage}`);
-  return { ...common, transport: 'stream', kind, address: `${scheme}:${rest}`, offload: header(query, refuse) };
+  const connect = flag(query, 'connect', '1', refuse);
+  return { ...common, transport: 'stream', kind, address: `${scheme}:${rest}`, connect, offload: flag(query, 'vnet_hdr', '12', refuse) };
 }
 
-/** `vnet_hdr`: bytes of virtio-net header in front of each frame. */
-function header(query: ReadonlyMap<string, string>, refuse: (why: string) => never): boolean {
-  const size = query.get('vnet_hdr') ?? '0';
-  if (size !== '0' && size !== '12') refuse(`vnet_hdr can't be ${JSON.stringify(size)}: want 12 or 0`);
-  return size === '12';
+function descriptor(kind: 'qemu' | 'vpnkit' | 'fd', { rest, query, common, refuse }: Parts): LinkSpec {
+  if (!/^\d{1,9}$/.test(rest)) refuse('want the number of a descriptor behind fd:');
+  const number = Number(rest);
+  if (number < 3) refuse('descriptors 0 to 2 are the standard streams: stdio: takes them');
+  return { ...common, transport: 'descriptor', kind, descriptor: number, offload: flag(query, 'vnet_hdr', '12', refuse) };
+}
+
+function stdio({ rest, common, refuse }: Parts): LinkSpec {
+  if (rest !== '') refuse('nothing stands behind stdio:');
+  return { ...common, transport: 'stdio', kind: 'stdio' };
+}
+
+/** True for `yes`, false for 0 or without the key. */
+function flag(query: ReadonlyMap<string, string>, key: string, yes: string, refuse: (why: string) => never): boolean {
+  const value = query.get(key) ?? '0';
+  if (value !== '0' && value !== yes) refuse(`${key} can't be ${JSON.stringify(value)}: want ${yes} or 0`);
+  return value === yes;
 }

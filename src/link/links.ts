@@ -52,7 +52,7 @@ export class Links {
 
   /** Opens a link; `events` hears of its VMs beside the network. Rejects with SystemError, RangeError when the arena is full, or the resolver's error. */
   async open(spec: LinkSpec, events: Partial<LinkEvents> = {}): Promise<Link> {
-    if (spec.kind === 'vpnkit') this.#checkMtu();
+    if (spec.kind === 'vpnkit' || spec.kind === 'stdio') this.#checkMtu();
     const opening = openLink(spec, this.#environment(spec.kind, events), this.#options.vpnkit);
     this.#opening.add(opening);
     try {

@@ -33,6 +33,7 @@ export class Deframer {
   /** The beginning of a frame: `#held` bytes in a region of the port's own, so that a VM once attached never lacks it. */
   readonly #stash: number;
   #held = 0;
+  #freed = false;
   /** The length that was out of bounds, once `consume` has returned false. */
   invalid = 0;
 
@@ -48,7 +49,9 @@ export class Deframer {
     return stash < 0 ? null : new Deframer(region, framing, stash);
   }
 
+  /** What is delivered may lead to this: then nothing more is. */
   free(): void {
+    this.#freed = true;
     this.#region.arena.free(this.#stash, this.#framing.limit + this.#framing.prefix);
   }
 
@@ -72,7 +75,7 @@ export class Deframer {
     const { prefix, limit } = this.#framing;
     let at = this.#region.at;
     const end = at + this.#held + count;
-    while (end - at >= prefix) {
+    while (end - at >= prefix && !this.#freed) {
       const length = this.#framing.read(arena.bytes, at);
       if (length > limit) {
         this.invalid = length;
@@ -83,7 +86,7 @@ export class Deframer {
       at += prefix + length;
     }
     this.#held = end - at;
-    if (this.#held > 0) arena.bytes.copyWithin(this.#stash, at, end);
+    if (this.#held > 0 && !this.#freed) arena.bytes.copyWithin(this.#stash, at, end);
     return true;
   }
 }

@@ -8,14 +8,31 @@ interface CommonSpec {
   readonly name?: string;
 }
 
-/** A stream socket that VMs connect to. */
+/** A stream socket that VMs connect to, or that is connected to. */
 export interface StreamSpec extends CommonSpec {
   readonly transport: 'stream';
   readonly kind: 'qemu' | 'vpnkit';
   /** `unix://PATH` or `tcp://HOST:PORT`. */
   readonly address: string;
+  /** The VM's side listens there, and we connect; `qemu` only. */
+  readonly connect: boolean;
   /** A virtio-net header of 12 bytes stands in front of each frame; `qemu` only. */
   readonly offload: boolean;
 }
 
-export type LinkSpec = StreamSpec;
+/** An inherited descriptor of a socket that listens, or of a connection. `fd`: it decides itself how frames are carried. */
+export interface DescriptorSpec extends CommonSpec {
+  readonly transport: 'descriptor';
+  readonly kind: 'qemu' | 'vpnkit' | 'fd';
+  readonly descriptor: number;
+  /** As of StreamSpec. */
+  readonly offload: boolean;
+}
+
+/** Standard input and output. */
+export interface StdioSpec extends CommonSpec {
+  readonly transport: 'stdio';
+  readonly kind: 'stdio';
+}
+
+export type LinkSpec = StreamSpec | DescriptorSpec | StdioSpec;

@@ -233,7 +233,6 @@ test('§4.1: what is not built yet is refused where it would start, with 1', asy
   const cases: [string[], string[]][] = [
     [['-listen-bess', `unixpacket://${folder}/b`], [`error: gvproxy exiting: bess listen error: ${later('listen-bess')}`]],
     [['-listen-vfkit', `unixgram://${folder}/v`], [`error: gvproxy exiting: vfkit listen error: ${later('listen-vfkit')}`]],
-    [['-listen-stdio', 'accept'], [`error: gvproxy exiting: stdio listen error: ${later('listen-stdio')}`]],
   ];
   for (const [argv, last] of cases) {
     const { status, log } = await ended('-ssh-port', '-1', ...argv);

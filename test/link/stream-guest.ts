@@ -9,6 +9,16 @@ export interface Lengths {
   write(length: number): Buffer;
 }
 
+export const BIG_32: Lengths = {
+  bytes: 4,
+  read: (bytes) => bytes.readUInt32BE(0),
+  write(length) {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(length);
+    return bytes;
+  },
+};
+
 export const LITTLE_16: Lengths = {
   bytes: 2,
   read: (bytes) => bytes.readUInt16LE(0),
