@@ -12,6 +12,7 @@ import {
   SO_REUSEADDR,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
+  SOCK_STREAM,
   SOL_SOCKET,
 } from '../../src/system/constants.ts';
 import { EAGAIN } from '../../src/system/errno.ts';
@@ -210,20 +211,30 @@ export type LengthField = 'u32be' | 'u16le';
 export class StreamEnd implements VmEnd {
   ended = false;
   readonly #fd: number;
+  readonly #out: number;
   readonly #field: LengthField;
+  /** Bytes in front of the first frame. */
+  #skip: number;
   readonly #memory: Memory = new Memory();
   /** What the socket hasn't taken. */
   #unsent: Uint8Array = new Uint8Array(0);
   #received: Buffer = Buffer.alloc(0);
 
-  /** Takes over `fd`. */
-  constructor(fd: number, field: LengthField) {
+  /** Takes over `fd`, and `out` where frames go to another. `skip` bytes come before the first frame. */
+  constructor(fd: number, field: LengthField, skip = 0, out = fd) {
     this.#fd = fd;
+    this.#out = out;
     this.#field = field;
+    this.#skip = skip;
   }
 
-  static unix(type: number, path: string, field: LengthField): StreamEnd {
-    return new StreamEnd(connectUnix(type, path), field);
+  static unix(type: number, path: string, field: LengthField, skip = 0): StreamEnd {
+    return new StreamEnd(connectUnix(type, path), field, skip);
+  }
+
+  /** Frames come from the socket at one path and go to that at the other. */
+  static twoWay(from: string, to: string, field: LengthField): StreamEnd {
+    return new StreamEnd(connectUnix(SOCK_STREAM, from), field, 0, connectUnix(SOCK_STREAM, to));
   }
 
   send(frame: Uint8Array): boolean {
@@ -242,7 +253,7 @@ export class StreamEnd implements VmEnd {
   #flush(): boolean {
     while (this.#unsent.length > 0) {
       this.#memory.bytes.set(this.#unsent.subarray(0, ROOM));
-      const sent = send(this.#fd, this.#memory.address, Math.min(this.#unsent.length, ROOM), MSG_DONTWAIT | MSG_NOSIGNAL);
+      const sent = send(this.#out, this.#memory.address, Math.min(this.#unsent.length, ROOM), MSG_DONTWAIT | MSG_NOSIGNAL);
       if (sent === -EAGAIN) return false;
       this.#unsent = this.#unsent.subarray(check(sent, 'send'));
     }
@@ -251,7 +262,7 @@ export class StreamEnd implements VmEnd {
 
   sendBytes(bytes: Uint8Array): void {
     this.#memory.bytes.set(bytes);
-    check(send(this.#fd, this.#memory.address, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL), 'send');
+    check(send(this.#out, this.#memory.address, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL), 'send');
   }
 
   receive(): Uint8Array | null {
@@ -268,7 +279,9 @@ export class StreamEnd implements VmEnd {
 
   #cut(): Uint8Array | null {
     const head = this.#field === 'u32be' ? 4 : 2;
-    const received = this.#received;
+    const skipped = Math.min(this.#skip, this.#received.length);
+    this.#skip -= skipped;
+    const received = (this.#received = this.#received.subarray(skipped));
     if (received.length < head) return null;
     const length = this.#field === 'u32be' ? received.readUInt32BE() : received.readUInt16LE();
     if (received.length < head + length) return null;
@@ -278,5 +291,6 @@ export class StreamEnd implements VmEnd {
 
   close(): void {
     close(this.#fd);
+    if (this.#out !== this.#fd) close(this.#out);
   }
 }
