@@ -7,6 +7,10 @@ import { splice } from './splice.ts';
 
 export const CONNECT = '/connect';
 export const TUNNEL = '/tunnel';
+/** What `/connect` understands beside what gvproxy does, for whoever asks first. */
+export const CONNECT_OFFERS = '/v1/connect';
+/** Bytes of virtio-net header that may be asked for. */
+export const VNET_HEADERS: readonly number[] = [0, 12];
 
 /** Milliseconds that a client has to close its side of a tunnel that did not come about. */
 const LINGER = 1000;
@@ -16,13 +20,25 @@ export interface TunnelTarget {
   readonly port: number;
 }
 
-/** What is wrong with a tunnel's query; the status is Go's, but for an address that crashes the original's request (contract §16 row 14). */
-export interface TunnelFault {
+export interface ConnectTarget {
+  /** A virtio-net header stands in front of each frame. */
+  readonly vnetHeader: boolean;
+}
+
+/** What is wrong with a query; a tunnel's status is Go's, but for an address that crashes the original's request (contract §16 row 14). */
+export interface QueryFault {
   readonly status: 400 | 500;
   readonly text: string;
 }
 
-export function parseTunnel(query: URLSearchParams): TunnelTarget | TunnelFault {
+/** `vnet_hdr`, which gvproxy ignores as it does every query; no client of it sends one. */
+export function parseConnect(query: URLSearchParams): ConnectTarget | QueryFault {
+  const text = query.get('vnet_hdr') ?? '0';
+  if (VNET_HEADERS.some((size) => String(size) === text)) return { vnetHeader: text !== '0' };
+  return { status: 400, text: `vnet_hdr must be ${VNET_HEADERS.join(' or ')}, not ${JSON.stringify(text)}` };
+}
+
+export function parseTunnel(query: URLSearchParams): TunnelTarget | QueryFault {
   const ip = query.get('ip') ?? '';
   const port = query.get('port') ?? '';
   if (ip === '') return { status: 500, text: 'ip is mandatory' };
@@ -33,8 +49,14 @@ export function parseTunnel(query: URLSearchParams): TunnelTarget | TunnelFault 
 }
 
 /** Frames begin at once, in both directions; nothing is answered. `rest` came behind the request. `name` is for the log. Throws when there can be no other VM; then the connection is closed. */
-export function connectVm(network: Pick<VirtualNetwork, 'attachSocket'>, socket: Socket, rest: Buffer, name: string): void {
-  if (!network.attachSocket(socket, rest, name)) throw new Error('there is no room for another VM');
+export function connectVm(
+  network: Pick<VirtualNetwork, 'attachSocket'>,
+  socket: Socket,
+  rest: Buffer,
+  name: string,
+  target: ConnectTarget,
+): void {
+  if (!network.attachSocket(socket, rest, name, target)) throw new Error('there is no room for another VM');
 }
 
 /**

@@ -4,10 +4,10 @@ import type { VirtualNetwork } from '../network.ts';
 import type { Origin } from './access.ts';
 import { addZone, listZones } from './dns.ts';
 import { expose, type ForwardRegistry, listForwards, RequestError, unexpose } from './forwarder.ts';
-import { CONNECT, parseTunnel, TUNNEL } from './hijack.ts';
+import { CONNECT, CONNECT_OFFERS, parseConnect, parseTunnel, TUNNEL, VNET_HEADERS } from './hijack.ts';
 import type { Target } from './path.ts';
 import { profile, PROFILES } from './profile.ts';
-import { sendEmpty, sendJson } from './reply.ts';
+import { send, sendEmpty, sendJson } from './reply.ts';
 import { FORWARD_BODY, readBody, ZONE_BODY } from './request-body.ts';
 import { stats } from './stats.ts';
 
@@ -68,9 +68,16 @@ const leases: Route = json(HOST, ({ network }) => sorted(network.leases));
 const ROUTES: Readonly<Record<string, Route>> = {
   [CONNECT]: {
     where: ['listen'],
-    handle: () => {
-      throw notFirst(CONNECT);
+    handle(_context, { target }) {
+      const connect = parseConnect(target.query);
+      throw 'status' in connect ? new RequestError(connect.status, connect.text) : notFirst(CONNECT);
     },
+  },
+  // Here and not with the rest below /v1/: every gvforwarder asks, and those libraries take long to load.
+  [CONNECT_OFFERS]: {
+    where: ['listen'],
+    handle: (_context, _request, response) =>
+      send(response, 200, { 'Content-Type': 'application/json' }, JSON.stringify({ vnet_hdr: VNET_HEADERS })),
   },
   [TUNNEL]: {
     where: HOST,

@@ -6,7 +6,7 @@ import { type AccessRules, type GuestAccess, refusal } from './access.ts';
 import { Deadline } from './deadline.ts';
 import { RequestError } from './forwarder.ts';
 import { JsonError } from './go-json.ts';
-import { CONNECT, connectVm, parseTunnel, tunnel, TUNNEL, type TunnelTarget } from './hijack.ts';
+import { CONNECT, type ConnectTarget, connectVm, parseConnect, parseTunnel, tunnel, TUNNEL, type TunnelTarget } from './hijack.ts';
 import { cleanPath, parseTarget, type Target } from './path.ts';
 import { PROFILES } from './profile.ts';
 import { closingResponse, send, sendError } from './reply.ts';
@@ -119,9 +119,9 @@ export class ApiServer {
     deadline.lift();
     this.#conversations.delete(socket);
     const { network, failed } = this.#options;
-    if (target === CONNECT) {
+    if ('vnetHeader' in target) {
       try {
-        connectVm(network, socket, rest, name);
+        connectVm(network, socket, rest, name, target);
       } catch (error) {
         failed(`cannot attach ${name}: ${(error as Error).message}`);
         socket.destroy();
@@ -131,11 +131,10 @@ export class ApiServer {
     tunnel(network, socket, rest, target).catch((error: unknown) => failed(`cannot dial: ${(error as Error).message}`));
   }
 
-  #hijacked({ target, headers, hosts, isHttp11 }: RequestHead): TunnelTarget | typeof CONNECT | undefined {
+  #hijacked({ target, headers, hosts, isHttp11 }: RequestHead): TunnelTarget | ConnectTarget | undefined {
     if (hostFault(isHttp11, hosts) !== undefined || refusal(headers, this.#options.rules) !== undefined) return undefined;
     if (target.escaped !== cleanPath(target.escaped)) return undefined;
-    if (target.path === CONNECT) return CONNECT;
-    const parsed = parseTunnel(target.query);
+    const parsed = (target.path === CONNECT ? parseConnect : parseTunnel)(target.query);
     return 'status' in parsed ? undefined : parsed;
   }
 
@@ -197,10 +196,10 @@ export class ApiServer {
     const clean = cleanPath(target.escaped);
     if (clean !== target.escaped) return redirect(request, response, clean, target);
     if (debug && `${target.path}/` === PROFILES && rules.origin === 'listen') return redirect(request, response, PROFILES, target);
-    if (v1 !== undefined && rules.origin !== 'guest' && /^\/v1(?:\/|$)/.test(target.path)) {
+    const route = findRoute(target.path, rules.origin, debug);
+    if (route === undefined && v1 !== undefined && rules.origin !== 'guest' && /^\/v1(?:\/|$)/.test(target.path)) {
       return v1.handle(request, response, () => deadline.lift());
     }
-    const route = findRoute(target.path, rules.origin, debug);
     if (route === undefined) return sendError(response, 404, '404 page not found');
     if (route.post === true && request.method !== 'POST') return sendError(response, 400, 'post only');
     if (route.write === true && rules.origin === 'guest' && guests === 'read-only') {

@@ -182,6 +182,51 @@ test('§13.4: VMs come and go through /connect beside each other, each with a po
   );
 });
 
+/** 32 bits of length, big-endian, that count the header of 12 bytes in front of the frame. */
+function described(frame: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(12 + frame.length);
+  return Buffer.concat([length, Buffer.from('00000000000000000000' + '0100', 'hex'), frame]);
+}
+
+test('/connect?vnet_hdr=12 carries a virtio-net header in front of each frame, torn anywhere', async (t) => {
+  const { dial, network } = await bench(t);
+  const bytes = Buffer.concat([Buffer.from(goRequest('/connect?vnet_hdr=12')), described(ARP_REQUEST.subarray(2))]);
+  const wanted = described(ARP_REPLY.subarray(2));
+  for (let at = 1; at <= bytes.length; at++) {
+    const socket = await dial();
+    await writeSplit(socket, bytes, at);
+    const reply = await collect(socket, new RegExp(`[^]{${wanted.length}}`));
+    assert.deepEqual(Buffer.from(reply, 'latin1'), wanted, `torn at ${at}`);
+    await until(() => network.portCount === 1, 'the VM to go');
+  }
+});
+
+test('/connect?vnet_hdr=0 is /connect, and other queries are ignored as by gvproxy', async (t) => {
+  const { dial } = await bench(t);
+  for (const query of ['?vnet_hdr=0', '?', '?vnet=12', '?a=b&vnet_hdr=0']) {
+    const socket = await dial();
+    socket.write(Buffer.concat([Buffer.from(goRequest(`/connect${query}`)), ARP_REQUEST]));
+    assert.deepEqual(Buffer.from(await collect(socket, /[^]{44}/), 'latin1'), ARP_REPLY, query);
+  }
+});
+
+test('a header of another size is refused in words', async (t) => {
+  const { exchange, network } = await bench(t);
+  for (const size of ['10', '', '012', '12.0', '-12', 'yes']) {
+    const answer = await exchange(goRequest(`/connect?vnet_hdr=${size}`), /\r\n\r\n.*\n$/);
+    assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/);
+    assert.ok(answer.endsWith(`\r\nvnet_hdr must be 0 or 12, not ${JSON.stringify(size)}\n`), answer);
+  }
+  assert.equal(network.portCount, 1);
+});
+
+test('who asks first is told which headers /connect takes, where it is', async (t) => {
+  const host = await (await bench(t)).ask('GET', '/v1/connect');
+  assert.deepEqual([host.status, host.headers['content-type'], host.body], [200, 'application/json', '{"vnet_hdr":[0,12]}']);
+  assert.equal((await (await bench(t, { services: true })).ask('GET', '/v1/connect')).status, 404);
+});
+
 test('a connection that has carried HTTP can not be taken over, and is told so', async (t) => {
   const { exchange, network } = await bench(t);
   for (const path of ['/connect', '/tunnel?ip=192.168.127.2&port=22']) {

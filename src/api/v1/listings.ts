@@ -2,6 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { V1App } from './app.ts';
 import { parseIpv4 } from '../../packet/address.ts';
+import { CONNECT_OFFERS } from '../hijack.ts';
 import { counterTree, type CounterTree } from './counter-tree.ts';
 import type { V1Network } from './subject.ts';
 
@@ -37,6 +38,18 @@ const totalsSchema = z
   })
   .openapi('Totals');
 
+/** Answered by the server in front, as gvforwarder asks for it and nothing else. */
+const offers = createRoute({
+  method: 'get',
+  path: CONNECT_OFFERS,
+  summary: 'What /connect understands; there on -listen only, as /connect',
+  responses: {
+    200: {
+      description: 'Values of its query `vnet_hdr`: bytes of virtio-net header in front of each frame.',
+      content: { 'application/json': { schema: z.object({ vnet_hdr: z.array(count) }).openapi('ConnectOffers') } },
+    },
+  },
+});
 const leases = createRoute({
   method: 'get',
   path: '/v1/leases',
@@ -69,6 +82,8 @@ const counters = createRoute({
 });
 
 export function listingRoutes(app: V1App, network: V1Network): void {
+  app.openAPIRegistry.registerPath(offers);
+
   app.openapi(leases, (c) => {
     const all = [...network.leases].map(([address, mac]) => ({ address, mac }));
     return c.json({ leases: all.toSorted((a, b) => (parseIpv4(a.address)! >>> 0) - (parseIpv4(b.address)! >>> 0)) }, 200);
