@@ -1,11 +1,9 @@
 /** The soft guest's DHCP client (RFC 2131 §4.4): DISCOVER, REQUEST, each tried a few times. */
 import { formatIpv4 } from '../packet/address.ts';
-import { i32, setU32, u16 } from '../packet/bytes.ts';
 import * as dhcp from '../packet/dhcpv4.ts';
+import { CLIENT_PORT, leaseOf, messageType, SERVER_PORT, wordOption, writeClientMessage } from '../packet/dhcpv4-client.ts';
 import type { Datagrams } from './datagrams.ts';
 
-const CLIENT = 68;
-const SERVER = 67;
 const BROADCAST = '255.255.255.255';
 const TRIES = 4;
 const INTERVAL = 500;
@@ -25,45 +23,21 @@ export interface Lease {
 /** Rejects when no server answers. */
 export async function requestLease(guest: Datagrams): Promise<Lease> {
   const xid = (Math.floor(guest.scheduler.now() * 1000) ^ guest.mac.lo) >>> 0;
-  const offer = await exchange(guest, xid, dhcp.OFFER, message(guest, xid, dhcp.DISCOVER, []));
+  const offer = await exchange(guest, xid, dhcp.OFFER, writeClientMessage({ type: dhcp.DISCOVER, xid, mac: guest.mac }));
   const chosen: [number, Uint8Array][] = [
-    [dhcp.OPTION_REQUESTED_ADDRESS, word(offer.yourAddress)],
-    [dhcp.OPTION_SERVER_ID, offer.options.get(dhcp.OPTION_SERVER_ID) ?? word(0)],
+    [dhcp.OPTION_REQUESTED_ADDRESS, wordOption(offer.yourAddress)],
+    [dhcp.OPTION_SERVER_ID, offer.options.get(dhcp.OPTION_SERVER_ID) ?? wordOption(0)],
   ];
-  const ack = await exchange(guest, xid, dhcp.ACK, message(guest, xid, dhcp.REQUEST, chosen));
-  const option = (code: number): number => {
-    const value = ack.options.get(code);
-    return value !== undefined && value.length >= 4 ? i32(value, 0) : 0;
-  };
-  const mtu = ack.options.get(dhcp.OPTION_MTU);
+  const ack = await exchange(guest, xid, dhcp.ACK, writeClientMessage({ type: dhcp.REQUEST, xid, mac: guest.mac, options: chosen }));
+  const { address, mask, router, nameservers, mtu, time } = leaseOf(ack);
   return {
-    address: formatIpv4(ack.yourAddress),
-    mask: formatIpv4(option(dhcp.OPTION_SUBNET_MASK)),
-    router: formatIpv4(option(dhcp.OPTION_ROUTER)),
-    nameserver: formatIpv4(option(dhcp.OPTION_DNS)),
-    mtu: mtu === undefined ? 0 : u16(mtu, 0),
-    time: option(dhcp.OPTION_LEASE_TIME),
+    address: formatIpv4(address),
+    mask: formatIpv4(mask),
+    router: formatIpv4(router),
+    nameserver: formatIpv4(nameservers[0] ?? 0),
+    mtu,
+    time: time === Infinity ? 0xffffffff : time,
   };
-}
-
-function message(guest: Datagrams, xid: number, type: number, options: [number, Uint8Array][]): Uint8Array {
-  const hardwareAddress = new Uint8Array(16);
-  hardwareAddress[0] = guest.mac.hi >>> 8;
-  hardwareAddress[1] = guest.mac.hi;
-  setU32(hardwareAddress, 2, guest.mac.lo);
-  return dhcp.writeDhcp({
-    op: dhcp.BOOT_REQUEST,
-    hardwareType: 1,
-    hardwareLength: 6,
-    xid,
-    flags: 0,
-    clientAddress: 0,
-    yourAddress: 0,
-    serverAddress: 0,
-    relayAddress: 0,
-    hardwareAddress,
-    options: new Map([[dhcp.OPTION_MESSAGE_TYPE, Uint8Array.of(type)], ...options]),
-  });
 }
 
 function exchange(guest: Datagrams, xid: number, wanted: number, request: Uint8Array): Promise<dhcp.DhcpMessage> {
@@ -72,25 +46,19 @@ function exchange(guest: Datagrams, xid: number, wanted: number, request: Uint8A
     let cancel = (): void => {};
     const attempt = (): void => {
       if (tries++ === TRIES) {
-        guest.onDatagram(CLIENT, undefined);
+        guest.onDatagram(CLIENT_PORT, undefined);
         return reject(new Error('no DHCP server answers'));
       }
-      guest.sendDatagram(CLIENT, BROADCAST, SERVER, request);
+      guest.sendDatagram(CLIENT_PORT, BROADCAST, SERVER_PORT, request);
       cancel = guest.scheduler.after(INTERVAL, attempt);
     };
-    guest.onDatagram(CLIENT, ({ payload }) => {
+    guest.onDatagram(CLIENT_PORT, ({ payload }) => {
       const answer = dhcp.readDhcp(payload);
-      if (answer?.xid !== xid || answer.options.get(dhcp.OPTION_MESSAGE_TYPE)?.[0] !== wanted) return;
+      if (answer?.xid !== xid || messageType(answer) !== wanted) return;
       cancel();
-      guest.onDatagram(CLIENT, undefined);
+      guest.onDatagram(CLIENT_PORT, undefined);
       resolve(answer);
     });
     attempt();
   });
-}
-
-function word(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  setU32(bytes, 0, value);
-  return bytes;
 }
