@@ -16,6 +16,7 @@ export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
+export const EBADFD = 77;
 export const ENOTSOCK = 88;
 export const EBADFD = 77;
 export const EMSGSIZE = 90;
@@ -51,6 +52,7 @@ const TEXTS: ReadonlyMap<number, readonly [code: string, text: string]> = new Ma
   [ENFILE, ['ENFILE', 'too many open files in system']],
   [EMFILE, ['EMFILE', 'too many open files']],
   [EPIPE, ['EPIPE', 'broken pipe']],
+  [EBADFD, ['EBADFD', 'file descriptor in bad state']],
   [ENOTSOCK, ['ENOTSOCK', 'socket operation on non-socket']],
   [EBADFD, ['EBADFD', 'file descriptor in bad state']],
   [EMSGSIZE, ['EMSGSIZE', 'message too long']],

@@ -33,6 +33,12 @@ export const EPOLL_EVENT: { readonly size: number; readonly events: number; read
 export const SOCK_FPROG = { size: 16, filter: 8 } as const;
 export const SOCK_FILTER = 8;
 
+/** struct ifreq: a name of 16 bytes, then what the request wants. */
+export const IFREQ = { size: 40, value: 16 } as const;
+
+/** struct rtentry: destination, gateway and mask as sockaddrs, flags, name of the device. */
+export const RTENTRY = { size: 120, destination: 8, gateway: 24, mask: 40, flags: 56, device: 88 } as const;
+
 /** struct sockaddr_in, sockaddr_in6, sockaddr_un: sizes. */
 export const SOCKADDR_IN = 16;
 export const SOCKADDR_IN6 = 28;
@@ -75,6 +81,24 @@ export function selfTest(c: CLayout): void {
   const epollEvent = process.arch === 'x64' ? c.pack(event) : c.struct(event);
   const program = c.struct({ length: 'uint16_t', filter: 'void *' });
   const sockaddrVm = c.struct({ family: 'uint16_t', reserved: 'uint16_t', port: 'uint32_t', cid: 'uint32_t', flags: 'uint8_t' });
+  const rtentry = c.struct({
+    pad1: 'unsigned long',
+    destination: 'uint64_t',
+    destinationZero: 'uint64_t',
+    gateway: 'uint64_t',
+    gatewayZero: 'uint64_t',
+    mask: 'uint64_t',
+    maskZero: 'uint64_t',
+    flags: 'uint16_t',
+    pad2: 'int16_t',
+    pad3: 'unsigned long',
+    pad4: 'void *',
+    metric: 'int16_t',
+    device: 'void *',
+    mtu: 'unsigned long',
+    window: 'unsigned long',
+    irtt: 'uint16_t',
+  });
   const facts: [name: string, ours: number, theirs: number][] = [
     ['iovec', IOVEC.size, c.sizeof(iovec)],
     ['iovec.length', IOVEC.length, c.offsetof(iovec, 'length')],
@@ -93,6 +117,10 @@ export function selfTest(c: CLayout): void {
     ['sockaddr_vm', SOCKADDR_VM.size, c.sizeof(sockaddrVm)],
     ['sockaddr_vm.port', SOCKADDR_VM.port, c.offsetof(sockaddrVm, 'port')],
     ['sockaddr_vm.cid', SOCKADDR_VM.cid, c.offsetof(sockaddrVm, 'cid')],
+    ['rtentry', RTENTRY.size, c.sizeof(rtentry)],
+    ['rtentry.gateway', RTENTRY.gateway, c.offsetof(rtentry, 'gateway')],
+    ['rtentry.flags', RTENTRY.flags, c.offsetof(rtentry, 'flags')],
+    ['rtentry.device', RTENTRY.device, c.offsetof(rtentry, 'device')],
     ['epoll_event', EPOLL_EVENT.size, c.sizeof(epollEvent)],
     ['epoll_event.data', EPOLL_EVENT.data, c.offsetof(epollEvent, 'data')],
   ];

@@ -36,6 +36,7 @@ function bind(declaration: string): Call {
 
 const c = {
   socket: bind('int socket(int, int, int)'),
+  socketpair: bind('int socketpair(int, int, int, int64_t)'),
   bind: bind('int bind(int, int64_t, int)'),
   connect: bind('int connect(int, int64_t, int)'),
   listen: bind('int listen(int, int)'),
@@ -69,6 +70,11 @@ function result(value: number): number {
 
 export function socket(domain: number, type: number, protocol: number): number {
   return result(c.socket(domain, type, protocol));
+}
+
+/** Two descriptors, as 32-bit words at `pair`. */
+export function socketpair(domain: number, type: number, protocol: number, pair: number): number {
+  return result(c.socketpair(domain, type, protocol, pair));
 }
 
 export function bindSocket(fd: number, address: number, length: number): number {
