@@ -1,0 +1,52 @@
+/**
+ * `qemu-wrapper SOCKET PROGRAM [ARGUMENT…]`: runs a program with a connection to a unix socket as descriptor 3, for QEMUs that can't
+ * connect themselves (`-netdev socket,fd=3`; contract §15.2). Exit status: 0 when the program ends with 0; 2 without a program; 1 for
+ * all else, with a message.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { close } from '../system/syscalls.ts';
+import { connectUnix } from '../system/unix-stream.ts';
+import type { Environment } from './gvproxy.ts';
+
+/** Passed on: whoever ends the wrapper means the program. SIGINT comes to both from a terminal. */
+const SIGNALS = ['SIGTERM', 'SIGHUP'] as const;
+
+/** Resolves with the exit status when the program has ended. */
+export async function qemuWrapper({ argv, name, stderr }: Environment): Promise<number> {
+  const [path, program, ...args] = argv;
+  if (path === undefined || program === undefined) {
+    stderr(`Usage: ${name} SOCKET PROGRAM [ARGUMENT...]\n\nRuns the program with a connection to the unix socket as descriptor 3.\n`);
+    return 2;
+  }
+  try {
+    const reason = await run(path, program, args);
+    if (reason === undefined) return 0;
+    stderr(`${name}: ${program}: ${reason}\n`);
+  } catch (error) {
+    stderr(`${name}: ${(error as Error).message}\n`);
+  }
+  return 1;
+}
+
+/** Why it has failed, if it has. Throws SystemError when there is no connection. */
+async function run(path: string, program: string, args: readonly string[]): Promise<string | undefined> {
+  // Blocking, as a program expects that knows nothing of it.
+  const connection = connectUnix(path, true);
+  let child: ChildProcess;
+  try {
+    child = spawn(program, args, { stdio: ['inherit', 'inherit', 'inherit', connection] });
+  } finally {
+    // The program has its own; it alone decides when the connection ends.
+    close(connection);
+  }
+  for (const signal of SIGNALS) process.on(signal, () => void child.kill(signal));
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child.kill('SIGINT');
+  });
+  return new Promise((resolve) => {
+    child.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ENOENT' ? 'no such program in PATH' : error.message));
+    child.on('exit', (status, signal) =>
+      resolve(status === 0 ? undefined : signal === null ? `exit status ${status}` : `signal: ${signal}`),
+    );
+  });
+}
