@@ -1,7 +1,9 @@
 /** `guestwire`: for now, the way to the programs that the package brings. */
 import { ConfigError } from '../config/subnet.ts';
 import { configure, loadFile } from './configuration.ts';
-import { type Environment, gvproxy, readFlags } from './gvproxy.ts';
+import { readFlags } from './flags.ts';
+import { type Environment, gvproxy } from './gvproxy.ts';
+import { GVPROXY_FLAGS } from './gvproxy-flags.ts';
 import { descriptorSink, Log } from './log.ts';
 import { banner } from './version.ts';
 
@@ -12,7 +14,7 @@ const TEXT = `guestwire: networking for virtual machines without root
   guestwire version        print the version; also -v, -version, --version
   guestwire help           print this; also -h, -help, --help
 
-Programs of the package: gvproxy (drop-in for gvisor-tap-vsock), guestwire.
+Programs of the package: gvproxy, gvforwarder, qemu-wrapper (drop-ins for gvisor-tap-vsock's), guestwire.
 
   guestwire run -listen-qemu unix:///tmp/vm.sock
   qemu-system-x86_64 … -netdev stream,id=n0,server=off,addr.type=unix,addr.path=/tmp/vm.sock -device virtio-net-pci,netdev=n0,mac=5a:94:ef:e4:0c:ee
@@ -39,7 +41,7 @@ export async function guestwire(environment: Environment): Promise<number> {
 }
 
 async function printConfig(environment: Environment): Promise<number> {
-  const flags = readFlags(environment);
+  const flags = readFlags(environment, GVPROXY_FLAGS);
   if (typeof flags === 'number') return flags;
   const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
   try {

@@ -11,8 +11,8 @@ import { ConfigError } from '../config/subnet.ts';
 import type { VirtualNetwork } from '../network.ts';
 import { configure, loadFile, type LoadedFile } from './configuration.ts';
 import { createNetwork } from './create-network.ts';
+import { readFlags } from './flags.ts';
 import { fileErrorText } from './go-errors.ts';
-import { FlagError, HelpRequested, parseFlags, usage } from './go-flags.ts';
 import { GVPROXY_FLAGS, type GvproxyValues } from './gvproxy-flags.ts';
 import { descriptorSink, Log } from './log.ts';
 import { NotificationSender } from './notification-sender.ts';
@@ -36,7 +36,7 @@ export interface Environment {
 
 /** Runs until the last VM has gone, a signal comes or something fails. Resolves with the exit status. */
 export async function gvproxy(environment: Environment): Promise<number> {
-  const flags = readFlags(environment);
+  const flags = readFlags(environment, GVPROXY_FLAGS);
   if (typeof flags === 'number') return flags;
   if (flags.version) {
     environment.stdout(`${banner(environment.name)}\n`);
@@ -57,18 +57,6 @@ export async function gvproxy(environment: Environment): Promise<number> {
     return 1;
   }
   return await run(environment, flags, config, log);
-}
-
-/** The flags; the exit status when there is nothing to run. */
-export function readFlags(environment: Environment): GvproxyValues | number {
-  try {
-    return parseFlags(GVPROXY_FLAGS, environment.argv).values;
-  } catch (error) {
-    if (error instanceof FlagError) environment.stderr(`${error.message}\n`);
-    else if (!(error instanceof HelpRequested)) throw error;
-    environment.stderr(usage(environment.program, GVPROXY_FLAGS));
-    return error instanceof FlagError ? 2 : 0;
-  }
 }
 
 /** Contract §2.3 row 2. Throws ConfigError. */

@@ -3,26 +3,37 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { GVFORWARDER_FLAGS } from '../../src/cli/gvforwarder-flags.ts';
 import { GVPROXY_FLAGS } from '../../src/cli/gvproxy-flags.ts';
 import { FILE_SCHEMA } from '../../src/config/file-schema.ts';
 import { ROOT } from '../guest/process.ts';
 
 const page = readFileSync(join(ROOT, 'docs/compatibility.md'), 'utf8');
-/** What stands in the first column of a table, each name for itself. */
-const rows = page
-  .split('\n')
-  .filter((line) => line.startsWith('| `'))
-  .flatMap((line) => [...line.split('|')[1]!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
 
-test('there is a row for each flag, and none for another', () => {
-  const flags = rows.filter((name) => name.startsWith('-'));
-  assert.deepEqual(
-    flags.toSorted(),
-    Object.keys(GVPROXY_FLAGS)
-      .map((name) => `-${name}`)
-      .toSorted(),
-  );
-});
+/** What stands in the first column of a table, each name for itself. */
+function names(text: string): string[] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .flatMap((line) => [...line.split('|')[1]!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
+}
+
+const rows = names(page);
+
+for (const [title, flags] of [
+  ['Flags', GVPROXY_FLAGS],
+  ['gvforwarder', GVFORWARDER_FLAGS],
+] as const) {
+  test(`there is a row for each flag, and none for another: ${title}`, () => {
+    const section = page.split('\n## ').find((text) => text.startsWith(`${title}\n`))!;
+    assert.deepEqual(
+      names(section).toSorted(),
+      Object.keys(flags)
+        .map((name) => `-${name}`)
+        .toSorted(),
+    );
+  });
+}
 
 test('a flag is called later as long as it is refused', () => {
   for (const [name, { usage }] of Object.entries(GVPROXY_FLAGS)) {

@@ -36,8 +36,25 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     may: ['packet/address', 'packet/mac', 'network-options', 'link/spec'],
     because: 'configuration is turned into options before a network exists',
   },
+  guest: {
+    may: ['packet', 'runtime', 'system', 'link'],
+    because: 'what runs in a VM knows links and devices, and nothing of the network at their other end',
+  },
   cli: {
-    may: ['config', 'network', 'network-options', 'link/port', 'service/dns/host-files', 'forward', 'ssh', 'api'],
+    may: [
+      'guest',
+      'packet/mac',
+      'runtime',
+      'system',
+      'config',
+      'network',
+      'network-options',
+      'link/port',
+      'service/dns/host-files',
+      'forward',
+      'ssh',
+      'api',
+    ],
     because: 'programs own the process and nothing below them',
   },
   testing: {
