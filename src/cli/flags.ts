@@ -9,16 +9,13 @@ export interface CommandLine {
 }
 
 /** The flags; the exit status when there is nothing to run. */
-export function readFlags<D extends Record<string, FlagDefinition>>(
-  { argv, program, stderr }: CommandLine,
-  definitions: D,
-): FlagValues<D> | number {
+export function readFlags<D extends Record<string, FlagDefinition>>(line: CommandLine, definitions: D): FlagValues<D> | number {
   try {
-    return parseFlags(definitions, argv).values;
+    return parseFlags(definitions, line.argv).values;
   } catch (error) {
-    if (error instanceof FlagError) stderr(`${error.message}\n`);
+    if (error instanceof FlagError) line.stderr(`${error.message}\n`);
     else if (!(error instanceof HelpRequested)) throw error;
-    stderr(usage(program, definitions));
+    line.stderr(usage(line.program, definitions));
     return error instanceof FlagError ? 2 : 0;
   }
 }

@@ -12,18 +12,21 @@ import type { Environment } from './gvproxy.ts';
 const SIGNALS = ['SIGTERM', 'SIGHUP'] as const;
 
 /** Resolves with the exit status when the program has ended. */
-export async function qemuWrapper({ argv, name, stderr }: Environment): Promise<number> {
-  const [path, program, ...args] = argv;
+export async function qemuWrapper(environment: Environment): Promise<number> {
+  const { name } = environment;
+  const [path, program, ...args] = environment.argv;
   if (path === undefined || program === undefined) {
-    stderr(`Usage: ${name} SOCKET PROGRAM [ARGUMENT...]\n\nRuns the program with a connection to the unix socket as descriptor 3.\n`);
+    environment.stderr(
+      `Usage: ${name} SOCKET PROGRAM [ARGUMENT...]\n\nRuns the program with a connection to the unix socket as descriptor 3.\n`,
+    );
     return 2;
   }
   try {
     const reason = await run(path, program, args);
     if (reason === undefined) return 0;
-    stderr(`${name}: ${program}: ${reason}\n`);
+    environment.stderr(`${name}: ${program}: ${reason}\n`);
   } catch (error) {
-    stderr(`${name}: ${(error as Error).message}\n`);
+    environment.stderr(`${name}: ${(error as Error).message}\n`);
   }
   return 1;
 }

@@ -164,7 +164,8 @@ test('while the stream is not read the device is not either; then everything com
   let given = 0;
   const filling = frameOf(1500);
   const numbered = (i: number): Buffer => Buffer.concat([filling, Buffer.from([i >>> 8, i])]);
-  const fill = async (): Promise<void> => {
+  /** Until all is given (true), or the device has taken nothing for a while. */
+  const fill = async (): Promise<boolean> => {
     for (let idle = 0; idle < 50 && given < count;) {
       if (give(numbered(given))) {
         given++;
@@ -174,14 +175,14 @@ test('while the stream is not read the device is not either; then everything com
         await turn();
       }
     }
+    return given === count;
   };
-  await fill();
-  assert.ok(given < count, 'the device is full');
+  assert.equal(await fill(), false, 'the device is full');
   const held = wire.counters.framesToStream;
-  await fill();
+  assert.equal(await fill(), false);
   assert.equal(wire.counters.framesToStream, held);
   const all = received(peer, count * 1504);
-  while (given < count) await fill();
+  for (let done = false; !done;) done = await fill();
   const bytes = await all;
   assert.equal(bytes.length, count * 1504);
   for (let i = 0; i < count; i++) assert.equal(bytes.readUInt16BE(i * 1504 + 1502), i);

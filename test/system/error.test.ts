@@ -34,10 +34,12 @@ test('a number without a name keeps its number', () => {
 
 test('every listed number is the one of this system and has a name and a text', { skip: process.platform !== 'linux' }, () => {
   const listed = Object.entries(errno);
+  // asm-generic/errno.h has one that Node leaves out.
+  const known: Readonly<Record<string, number>> = { ...constants.errno, EBADFD: 77 };
   assert.ok(listed.length > 20);
   for (const [name, number] of listed) {
     if (typeof number !== 'number') continue;
-    assert.equal(number, constants.errno[name as keyof typeof constants.errno], name);
+    assert.equal(number, known[name], name);
     assert.equal(errno.errnoName(number), name);
     assert.doesNotMatch(errno.errnoText(number), /^error \d/);
   }
