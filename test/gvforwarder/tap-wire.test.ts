@@ -182,7 +182,10 @@ test('while the stream is not read the device is not either; then everything com
   assert.equal(await fill(), false);
   assert.equal(wire.counters.framesToStream, held);
   const all = received(peer, count * 1504);
-  for (let done = false; !done;) done = await fill();
+  for (let rounds = 0, done = false; !done; rounds++) {
+    assert.ok(rounds < 10_000, `${given} of ${count} frames`);
+    done = await fill();
+  }
   const bytes = await all;
   assert.equal(bytes.length, count * 1504);
   for (let i = 0; i < count; i++) assert.equal(bytes.readUInt16BE(i * 1504 + 1502), i);
