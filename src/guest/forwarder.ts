@@ -128,11 +128,11 @@ class Run {
 
   #join(tap: number, stream: Stream, vnetHeader: boolean): TapWire {
     const { loop, arena } = this.#environment;
+    this.#wireHasStream = true;
     const wire = new TapWire(tap, stream.fd, vnetHeader ? VNET_FRAMING : VPNKIT_FRAMING, loop, arena, {
       ended: (reason) => this.#end(reason),
       intercept: (bytes, at, length) => this.#dhcp !== null && this.#dhcp.take(bytes, at, length),
     });
-    this.#wireHasStream = true;
     this.#open.push(() => wire.close('the run has ended'));
     return wire;
   }
