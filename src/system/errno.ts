@@ -18,7 +18,6 @@ export const EMFILE = 24;
 export const EPIPE = 32;
 export const EBADFD = 77;
 export const ENOTSOCK = 88;
-export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
 export const EAFNOSUPPORT = 97;
