@@ -1,6 +1,7 @@
 /** What a network has counted since its start: the counters of its parts as they are, and sums over the VMs. */
 import type { PortCounters } from './link/port.ts';
-import type { Switch, SwitchCounters } from './switch/switch.ts';
+import type { Switch } from './switch/switch.ts';
+import type { SwitchCounters } from './switch/switch-counters.ts';
 import type { ArpCounters } from './gateway/arp-responder.ts';
 import type { Gateway } from './gateway/gateway.ts';
 import type { IcmpCounters } from './gateway/icmp-input.ts';

@@ -56,10 +56,12 @@ export interface PortCounters {
   txDropped: number;
   /** Frames from the VM that were refused, whatever the reason. */
   rxDropped: number;
+  /** Of these: in the name of another VM, by its MAC or IP address. */
+  rxForged: number;
 }
 
 export function portCounters(): PortCounters {
-  return { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, txDropped: 0, rxDropped: 0 };
+  return { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, txDropped: 0, rxDropped: 0, rxForged: 0 };
 }
 
 /** Adds `counters` to `sum`. */

@@ -17,8 +17,8 @@ export class RateLimit<T extends object> {
     this.#burst = burst;
   }
 
-  /** Whether `owner` may have one more. `now` in milliseconds. */
-  take(owner: T, now: number): boolean {
+  /** Whether `owner` may have `amount` more, at most the burst. `now` in milliseconds. */
+  take(owner: T, now: number, amount = 1): boolean {
     let bucket = this.#buckets.get(owner);
     if (bucket === undefined) {
       bucket = { tokens: this.#burst, filled: now };
@@ -26,8 +26,8 @@ export class RateLimit<T extends object> {
     }
     bucket.tokens = Math.min(bucket.tokens + ((now - bucket.filled) * this.#rate) / 1000, this.#burst);
     bucket.filled = now;
-    if (bucket.tokens < 1) return false;
-    bucket.tokens--;
+    if (bucket.tokens < amount) return false;
+    bucket.tokens -= amount;
     return true;
   }
 }

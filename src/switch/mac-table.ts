@@ -1,12 +1,15 @@
 /**
  * Which MAC address was last seen on which port. Bounded: a guest that makes up addresses fills its own share only, its
  * oldest entries making room. Entries not renewed for a while are forgotten when they are looked at.
+ *
+ * An address stays with its port until that is gone or was silent for a while, so that no VM gets what is meant for another: one
+ * that comes back on a new port, or moves here from elsewhere, has left the old one, or falls silent there.
  */
 import type { Port } from '../link/port.ts';
 
 /** Milliseconds without a frame until an address is forgotten (IEEE 802.1D's default). */
 const AGE = 300_000;
-/** Milliseconds between two tellings of a move. */
+/** Milliseconds between two tellings of a move, or of a refusal. */
 const MOVES_APART = 60_000;
 /** Addresses learned from one port. */
 export const ADDRESSES_PER_PORT = 64;
@@ -30,32 +33,46 @@ export class MacTable {
   onLearned: ((entry: MacEntry) => void) | null = null;
   /** An address that one port uses is used by another, at most once a minute: two VMs have the same, or one takes the other's. */
   onMoved: ((entry: MacEntry, from: Port) => void) | null = null;
-  #movedAt = -Infinity;
+  /** An address that one port uses was tried by another, at most once a minute. */
+  onRefused: ((entry: MacEntry, port: Port) => void) | null = null;
+  #toldAt = -Infinity;
   /** The port of an address is gone. */
   onForgotten: ((entry: MacEntry) => void) | null = null;
   /** By `lo`, which alone tells nearly all addresses apart; those that share it stand in one list. */
   readonly #entries: Map<number, MacEntry[]> = new Map();
   readonly #perPort: Map<Port, Set<MacEntry>> = new Map();
+  readonly #silence: number;
+  readonly #age: number;
 
-  /** Notes that `port` has sent from this address. */
-  learn(hi: number, lo: number, port: Port, now: number): void {
+  /** `silence`: milliseconds until another port may take an address; 0: at any time, Infinity: when the port is gone. */
+  constructor(silence: number) {
+    this.#silence = silence;
+    this.#age = Math.max(AGE, silence);
+  }
+
+  /** Notes that `port` has sent from this address. False when it is another port's. */
+  learn(hi: number, lo: number, port: Port, now: number): boolean {
     const known = this.#find(hi, lo);
     if (known !== null) {
+      if (known.port !== port) {
+        if (now - known.seen < this.#silence) return this.#refuse(known, port, now);
+        this.#move(known, port, now);
+      }
       known.seen = now;
-      if (known.port !== port) this.#move(known, port, now);
-      return;
+      return true;
     }
     const entry = new MacEntry(hi, lo, port, now);
     const list = this.#entries.get(lo);
     if (list) list.push(entry);
     else this.#entries.set(lo, [entry]);
     if (this.#assign(entry, port)) this.onLearned?.(entry);
+    return true;
   }
 
   portOf(hi: number, lo: number, now: number): Port | null {
     const entry = this.#find(hi, lo);
     if (entry === null) return null;
-    if (now - entry.seen <= AGE) return entry.port;
+    if (now - entry.seen <= this.#age) return entry.port;
     this.#forget(entry);
     return null;
   }
@@ -90,9 +107,18 @@ export class MacTable {
     this.#perPort.get(from)?.delete(entry);
     entry.port = port;
     this.#assign(entry, port);
-    if (now - this.#movedAt < MOVES_APART) return;
-    this.#movedAt = now;
-    this.onMoved?.(entry, from);
+    if (this.#tells(now)) this.onMoved?.(entry, from);
+  }
+
+  #refuse(entry: MacEntry, port: Port, now: number): false {
+    if (this.#tells(now)) this.onRefused?.(entry, port);
+    return false;
+  }
+
+  #tells(now: number): boolean {
+    if (now - this.#toldAt < MOVES_APART) return false;
+    this.#toldAt = now;
+    return true;
   }
 
   /** True when no other address had to make room. */

@@ -1,34 +1,36 @@
 /**
  * The Ethernet switch between the VMs' ports and the gateway.
  *
+ *     source                  ─► must be the port's own: neither the gateway's nor another VM's; by `guard` its IPv4 address too
  *     to the gateway's MAC    ─► gateway
  *     broadcast               ─► gateway and every other port
  *     other group addresses   ─► every other port (multicast between VMs; the gateway takes no part in it)
  *     known unicast           ─► its port; unknown ─► dropped, as gvproxy does (contract §7)
  *
- * A frame for a VM is copied into that VM's port. A VM that doesn't read loses frames and delays nobody.
+ * With `isolation` nothing goes from VM to VM. A frame for a VM is copied into that VM's port (delivery.ts); a VM that doesn't read
+ * loses frames and delays nobody.
  */
+import { sum as plainSum, type Sum } from '../packet/checksum.ts';
 import * as ethernet from '../packet/ethernet.ts';
 import type { Mac } from '../packet/mac.ts';
+import { RateLimit } from '../runtime/rate-limit.ts';
 import type { FrameReceiver, Port } from '../link/port.ts';
+import { AddressGuard } from './address-guard.ts';
+import { Delivery } from './delivery.ts';
 import type { GatewayInput } from './gateway-input.ts';
 import { MacTable } from './mac-table.ts';
+import { type Refusal, SwitchCounters } from './switch-counters.ts';
 
 /** Milliseconds between renewals of a known address: learning per frame would cost a look-up per frame. */
 const RENEW = 1000;
+/** Milliseconds of silence after which another VM may take a MAC address; the gateway has the same for IPv4 addresses. */
+export const SILENCE = 30_000;
+/** Copies of one VM's broadcasts and multicasts a second, beyond one copy of each, in KiB and at least one; and how many at once. */
+const COPIES = 200_000;
+const COPIES_BURST = 50_000;
 
-export class SwitchCounters {
-  /** Shorter than an Ethernet header. */
-  runts = 0;
-  unknownUnicast = 0;
-  /** Source is a group address, zero, or the gateway's own. */
-  badSource = 0;
-  /** Destination is on the port the frame came from. */
-  hairpin = 0;
-  /** Copies of frames that went to VMs, and their bytes: VM to VM, and the gateway's broadcasts. */
-  copies = 0;
-  copiedBytes = 0;
-}
+/** What a VM must not pretend to be: nobody, another VM's MAC address, also another IPv4 address than its lease's. */
+export type Guard = 'off' | 'mac' | 'lease';
 
 export interface SwitchOptions {
   readonly bytes: Uint8Array;
@@ -36,17 +38,30 @@ export interface SwitchOptions {
   readonly gateway: GatewayInput;
   /** Milliseconds, for ageing. */
   readonly now: () => number;
+  /** In place over `bytes`. Default: in JavaScript. */
+  readonly sum?: Sum;
+  /** Bytes of the largest IP packet, for those who say nothing of segments. Default 1500. */
+  readonly mtu?: number;
+  /** Default `off`. */
+  readonly guard?: Guard;
+  /** VMs reach the gateway and not each other. Default false. */
+  readonly isolation?: boolean;
 }
 
 export class Switch implements FrameReceiver {
   readonly ports: Set<Port> = new Set();
   readonly counters: SwitchCounters = new SwitchCounters();
-  readonly macs: MacTable = new MacTable();
+  readonly macs: MacTable;
+  /** Who may use which IPv4 address; null without the guard. */
+  readonly leases: AddressGuard | null;
   readonly #bytes: Uint8Array;
   readonly #gateway: GatewayInput;
   readonly #gatewayHi: number;
   readonly #gatewayLo: number;
   readonly #now: () => number;
+  readonly #isolation: boolean;
+  readonly #delivery: Delivery;
+  readonly #storm: RateLimit<Port> = new RateLimit(COPIES, COPIES_BURST);
   /** The source learned last: nearly every frame comes from it. */
   #lastHi = 0;
   #lastLo = 0;
@@ -54,81 +69,89 @@ export class Switch implements FrameReceiver {
   #lastSeen = 0;
 
   constructor(options: SwitchOptions) {
-    this.#bytes = options.bytes;
+    const { bytes, guard = 'off', mtu = 1500, isolation = false } = options;
+    this.#bytes = bytes;
     this.#gateway = options.gateway;
     this.#gatewayHi = options.gatewayMac.hi;
     this.#gatewayLo = options.gatewayMac.lo;
     this.#now = options.now;
+    this.#isolation = isolation;
+    this.macs = new MacTable(guard === 'off' ? 0 : guard === 'mac' ? SILENCE : Infinity);
+    this.leases = guard === 'lease' ? new AddressGuard(bytes) : null;
+    const sum = options.sum ?? ((at, length, initial) => plainSum(bytes, at, length, initial));
+    this.#delivery = new Delivery(bytes, sum, mtu, this.counters);
   }
 
   frame(port: Port, at: number, length: number): void {
     port.counters.rxFrames++;
     port.counters.rxBytes += length;
-    if (length < ethernet.HEADER) {
-      this.counters.runts++;
-      port.counters.rxDropped++;
-      return;
-    }
+    if (length < ethernet.HEADER) return this.#drop(port, 'runts');
     const bytes = this.#bytes;
-    if (!this.#learn(port, ethernet.macHi(bytes, at, ethernet.SOURCE), ethernet.macLo(bytes, at, ethernet.SOURCE))) {
-      this.counters.badSource++;
-      port.counters.rxDropped++;
-      return;
-    }
+    const sourceHi = ethernet.macHi(bytes, at, ethernet.SOURCE);
+    const sourceLo = ethernet.macLo(bytes, at, ethernet.SOURCE);
     const hi = ethernet.macHi(bytes, at, ethernet.DESTINATION);
     const lo = ethernet.macLo(bytes, at, ethernet.DESTINATION);
+    if (!this.#isLast(port, sourceHi, sourceLo)) {
+      const refusal = this.#learn(port, sourceHi, sourceLo);
+      if (refusal !== null) return this.#drop(port, refusal);
+    }
+    if (this.leases !== null && !this.leases.admits(port, sourceHi, sourceLo, at, length)) return this.#drop(port, 'dropUnleased');
     if (hi === this.#gatewayHi && lo === this.#gatewayLo) {
       this.#gateway.input(port, at, length);
     } else if (ethernet.isGroup(hi)) {
-      this.broadcast(port, at, length);
-      if (ethernet.isBroadcast(hi, lo)) this.#gateway.input(port, at, length);
+      const broadcast = ethernet.isBroadcast(hi, lo);
+      this.#group(port, broadcast, at, length);
+      if (broadcast) this.#gateway.input(port, at, length);
     } else {
       this.#forward(port, hi, lo, at, length);
     }
   }
 
-  #learn(port: Port, hi: number, lo: number): boolean {
+  #drop(port: Port, why: Refusal): void {
+    this.counters[why]++;
+    port.counters.rxDropped++;
+    if (why === 'dropForeignMac' || why === 'dropUnleased') port.counters.rxForged++;
+  }
+
+  #isLast(port: Port, hi: number, lo: number): boolean {
+    return hi === this.#lastHi && lo === this.#lastLo && port === this.#lastPort && this.#now() - this.#lastSeen < RENEW;
+  }
+
+  #learn(port: Port, hi: number, lo: number): Refusal | null {
     const now = this.#now();
-    if (hi === this.#lastHi && lo === this.#lastLo && port === this.#lastPort && now - this.#lastSeen < RENEW) return true;
-    if (ethernet.isGroup(hi) || (hi === 0 && lo === 0) || (hi === this.#gatewayHi && lo === this.#gatewayLo)) return false;
-    this.macs.learn(hi, lo, port, now);
+    if (ethernet.isGroup(hi) || (hi === 0 && lo === 0) || (hi === this.#gatewayHi && lo === this.#gatewayLo)) return 'badSource';
+    if (!this.macs.learn(hi, lo, port, now)) return 'dropForeignMac';
     this.#lastHi = hi;
     this.#lastLo = lo;
     this.#lastPort = port;
     this.#lastSeen = now;
-    return true;
+    return null;
   }
 
   #forward(from: Port, hi: number, lo: number, at: number, length: number): void {
     const to = this.portOf(hi, lo);
-    if (to === null) {
-      this.counters.unknownUnicast++;
-      from.counters.rxDropped++;
-    } else if (to === from) {
-      this.counters.hairpin++;
-      from.counters.rxDropped++;
-    } else {
-      this.#copy(to, at, length);
-    }
+    if (to === null) return this.#drop(from, 'unknownUnicast');
+    if (to === from) return this.#drop(from, 'hairpin');
+    if (this.#isolation) return this.#drop(from, 'dropIsolated');
+    if (!this.#delivery.take(from, at, length)) return this.#drop(from, 'dropMalformed');
+    this.#delivery.copy(to, at, length);
   }
 
-  /** A full port loses the frame; it must not hold up others. */
-  #copy(to: Port, at: number, length: number): void {
-    const claim = to.claim(to.headroom + length);
-    if (claim < 0) {
-      to.counters.txDropped++;
-      return;
-    }
-    const place = claim + to.headroom;
-    this.#bytes.copyWithin(place, at, at + length);
-    to.commit(place, length);
-    this.counters.copies++;
-    this.counters.copiedBytes += length;
+  /** To every other VM: each VM may have so much copied, that a flood of one leaves time for the others. */
+  #group(from: Port, broadcast: boolean, at: number, length: number): void {
+    const others = this.ports.size - 1;
+    if (others === 0) return;
+    if (this.#isolation) return broadcast ? undefined : this.#drop(from, 'dropIsolated');
+    const cost = (others - 1) * Math.max(1, length / 1024);
+    if (cost > 0 && !this.#storm.take(from, this.#now(), cost)) return this.#drop(from, 'dropStorm');
+    if (!this.#delivery.take(from, at, length)) return this.#drop(from, 'dropMalformed');
+    for (const port of this.ports) if (port !== from) this.#delivery.copy(port, at, length);
   }
 
-  /** Sends a copy to every port but `from`. */
+  /** Sends a copy of a frame of the gateway's to every port but `from`. */
   broadcast(from: Port | null, at: number, length: number): void {
-    for (const port of this.ports) if (port !== from) this.#copy(port, at, length);
+    this.#delivery.take(null, at, length);
+    for (const port of this.ports) if (port !== from) this.#delivery.copy(port, at, length);
   }
 
   portOf(hi: number, lo: number): Port | null {
@@ -150,6 +173,7 @@ export class Switch implements FrameReceiver {
   detached(port: Port): void {
     this.ports.delete(port);
     this.macs.forgetPort(port);
+    this.leases?.forgetPort(port);
     if (this.#lastPort === port) this.#lastPort = null;
     this.#gateway.detached(port);
   }

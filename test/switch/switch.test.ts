@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { Port } from '../../src/link/port.ts';
 import { parseMac } from '../../src/packet/mac.ts';
 import { Arena } from '../../src/runtime/arena.ts';
-import { Switch } from '../../src/switch/switch.ts';
+import { Switch, type SwitchOptions } from '../../src/switch/switch.ts';
 import { FakePort } from '../fake-port.ts';
 
 const GATEWAY = '5a94efe40cdd';
@@ -18,8 +18,9 @@ class Bench {
   readonly switch: Switch;
   readonly #at: number = this.arena.allocate(1 << 18);
 
-  constructor(count: number) {
+  constructor(count: number, options: Partial<SwitchOptions> = {}) {
     this.switch = new Switch({
+      ...options,
       bytes: this.arena.bytes,
       gatewayMac: parseMac('5a:94:ef:e4:0c:dd')!,
       now: () => this.now,

@@ -16,7 +16,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     because: 'loop, timers and memory know no protocols but the checksum they run in place',
   },
   link: { may: ['packet', 'runtime', 'system'], because: 'a link moves frames; what is in them is none of its business' },
-  switch: { may: ['packet', 'link/port'], because: 'a switch knows ports, not how they are made' },
+  switch: { may: ['packet', 'runtime/rate-limit', 'link/port'], because: 'a switch knows ports, not how they are made' },
   gateway: {
     may: ['packet', 'runtime', 'link/port', 'switch/gateway-input'],
     because: 'the gateway is a host on the wire; who handles its transports registers with it',

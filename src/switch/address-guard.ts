@@ -1,0 +1,131 @@
+/**
+ * Holds VMs to the IPv4 addresses that they were given: DHCP snooping, IP source guard and ARP inspection, as switches call it.
+ *
+ *     IPv4  from the VM's own address, or from 0.0.0.0 to ask for one (UDP 68 → 67)
+ *     ARP   from the VM's own addresses, or from 0.0.0.0 to probe (RFC 5227)
+ *     never from a DHCP server (UDP 67, 547) or a router (RFC 6105: ICMPv6 134), nor with VLAN tags, behind which all of it could hide
+ *
+ * Other protocols pass; IPv6 has no leases to go by. A VM keeps an address after its lease's time until another one gets it.
+ */
+import { u16 } from '../packet/bytes.ts';
+import * as arp from '../packet/arp.ts';
+import * as ethernet from '../packet/ethernet.ts';
+import * as ipv4 from '../packet/ipv4.ts';
+import * as udp from '../packet/udp.ts';
+import type { Port } from '../link/port.ts';
+
+const TYPE_VLAN = 0x8100;
+const TYPE_SERVICE_VLAN = 0x88a8;
+const DHCP_SERVER = 67;
+const DHCP_CLIENT = 68;
+const IPV6_HEADER = 40;
+const FRAGMENT = 44;
+const OFFSET_MASK = 0xfff8;
+const DHCPV6_SERVER = 547;
+const ICMPV6 = 58;
+const ROUTER_ADVERTISEMENT = 134;
+/** Hop-by-hop, routing, destination options (RFC 8200 §4.1): what may stand in front of ICMPv6, and how many of them. */
+const EXTENSIONS: readonly number[] = [0, 43, 60];
+const EXTENSION_LIMIT = 8;
+
+/** Who may use one address. */
+class Lease {
+  readonly hi: number;
+  readonly lo: number;
+  /** Null: whichever VM has the MAC address. */
+  port: Port | null;
+
+  constructor(hi: number, lo: number, port: Port | null) {
+    this.hi = hi;
+    this.lo = lo;
+    this.port = port;
+  }
+}
+
+export class AddressGuard {
+  readonly #bytes: Uint8Array;
+  readonly #leases: Map<number, Lease> = new Map();
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** `address` belongs to this MAC address on whatever VM, for ever. */
+  reserve(address: number, hi: number, lo: number): void {
+    this.#leases.set(address, new Lease(hi, lo, null));
+  }
+
+  /** `address` was leased to this MAC address of a VM. Nobody else has it any more. */
+  lease(address: number, hi: number, lo: number, port: Port): void {
+    const known = this.#leases.get(address);
+    if (known !== undefined && known.hi === hi && known.lo === lo && known.port === null) return;
+    this.#leases.set(address, new Lease(hi, lo, port));
+  }
+
+  /** The VM is gone: its addresses wait for their MAC addresses, as the leases do. */
+  forgetPort(port: Port): void {
+    for (const lease of this.#leases.values()) if (lease.port === port) lease.port = null;
+  }
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  /** Whether `port` may send the frame at `at`, of at least an Ethernet header, whose source is its own MAC address `hi`, `lo`. */
+  admits(port: Port, hi: number, lo: number, at: number, length: number): boolean {
+    const type = ethernet.type(this.#bytes, at);
+    const packet = at + ethernet.HEADER;
+    const end = at + length;
+    if (type === ethernet.TYPE_IPV4) return this.#ipv4(port, hi, lo, packet, end);
+    if (type === ethernet.TYPE_ARP) return this.#arp(port, hi, lo, packet, end);
+    if (type === ethernet.TYPE_IPV6) return this.#ipv6(packet, end);
+    return type !== TYPE_VLAN && type !== TYPE_SERVICE_VLAN;
+  }
+
+  #holds(port: Port, hi: number, lo: number, address: number): boolean {
+    const lease = this.#leases.get(address);
+    return lease !== undefined && lease.lo === lo && lease.hi === hi && (lease.port === null || lease.port === port);
+  }
+
+  #ipv4(port: Port, hi: number, lo: number, at: number, end: number): boolean {
+    const bytes = this.#bytes;
+    if (at + ipv4.HEADER > end || ipv4.version(bytes, at) !== 4) return false;
+    const source = ipv4.source(bytes, at);
+    if (source !== 0 && !this.#holds(port, hi, lo, source)) return false;
+    if (ipv4.protocol(bytes, at) !== ipv4.PROTOCOL_UDP) return source !== 0;
+    if ((ipv4.fragment(bytes, at) & ipv4.OFFSET_MASK) !== 0) return source !== 0;
+    const transport = at + ipv4.headerLength(bytes, at);
+    if (transport + udp.HEADER > end) return false;
+    if (source === 0) return udp.sourcePort(bytes, transport) === DHCP_CLIENT && udp.destinationPort(bytes, transport) === DHCP_SERVER;
+    return udp.sourcePort(bytes, transport) !== DHCP_SERVER;
+  }
+
+  #arp(port: Port, hi: number, lo: number, at: number, end: number): boolean {
+    const bytes = this.#bytes;
+    if (at + arp.LENGTH > end || !arp.isIpv4OverEthernet(bytes, at)) return false;
+    if (arp.senderMacHi(bytes, at) !== hi || arp.senderMacLo(bytes, at) !== lo) return false;
+    const sender = arp.senderAddress(bytes, at);
+    return sender === 0 ? arp.operation(bytes, at) === arp.REQUEST : this.#holds(port, hi, lo, sender);
+  }
+
+  /** Router advertisements in fragments need no look: nobody takes them (RFC 6980). */
+  #ipv6(at: number, end: number): boolean {
+    const bytes = this.#bytes;
+    if (at + IPV6_HEADER > end) return false;
+    let next = bytes[at + 6]!;
+    let header = at + IPV6_HEADER;
+    let fragmented = false;
+    for (let i = 0; next === FRAGMENT || EXTENSIONS.includes(next); i++) {
+      if (i === EXTENSION_LIMIT || header + 8 > end) return false;
+      fragmented ||= next === FRAGMENT;
+      // What is no first fragment has no ports.
+      if (next === FRAGMENT && (u16(bytes, header + 2) & OFFSET_MASK) !== 0) return true;
+      const size = next === FRAGMENT ? 8 : 8 + bytes[header + 1]! * 8;
+      next = bytes[header]!;
+      header += size;
+    }
+    if (next === ICMPV6) return fragmented || (header < end && bytes[header] !== ROUTER_ADVERTISEMENT);
+    if (next === ipv4.PROTOCOL_UDP) return header + 2 <= end && u16(bytes, header) !== DHCPV6_SERVER;
+    return true;
+  }
+}
