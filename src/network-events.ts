@@ -8,8 +8,10 @@ export interface NetworkEvents {
   disconnected: [port: Port, reason: string, link: LinkKind];
   /** A VM has sent its first frame from this MAC address; at most 64 of one VM are told of. */
   station: [mac: string, port: Port];
-  /** Two VMs send from one MAC address; told of once a minute at most. */
+  /** A MAC address is used by another VM now; told of once a minute at most. */
   stationMoved: [mac: string, from: Port, to: Port];
+  /** A VM sends from a MAC address that another one uses: its frames are dropped. Told of once a minute at most. */
+  stationRefused: [mac: string, holder: Port, port: Port];
   /** The VM of a MAC address has gone. */
   stationGone: [mac: string, port: Port];
   /** A guest was given an IPv4 address, or keeps it for another hour. */

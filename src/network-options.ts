@@ -69,6 +69,13 @@ export interface NetworkOptions {
   readonly tcpMaxInFlight?: number;
   /** Milliseconds that a host connect may take, 1..3600000. Default 30000. */
   readonly tcpConnectTimeout?: number;
+  /** VMs reach the gateway, and through it the host and the world, but not each other ("port isolation"). Default false. */
+  readonly isolation?: boolean;
+  /**
+   * What a VM can't pretend to be. `mac`: another VM, by a MAC address that was used in the last 30 s; the gateway never. `lease`:
+   * besides, it has only the IPv4 addresses that it was leased here, is no DHCP server and no router. `off`: as gvproxy. Default `mac`.
+   */
+  readonly guard?: 'off' | 'mac' | 'lease';
   /** Ethernet pcapng file to write; replaced when it exists. Default: none. */
   readonly captureFile?: string;
 }

@@ -22,7 +22,7 @@ import type { Link } from './link/link.ts';
 import { Links, type SocketOptions } from './link/links.ts';
 import type { FrameSink, MemoryPort } from './link/memory-port.ts';
 import { addCounters, type Port, type PortCounters, portCounters } from './link/port.ts';
-import type { LinkSpec } from './link/spec.ts';
+import type { LinkKind, LinkSpec } from './link/spec.ts';
 import { Switch } from './switch/switch.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { WAITING_LIMIT } from './gateway/neighbour.ts';
@@ -99,6 +99,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #forwards: Forwards;
   #closed = false;
   #closing: Promise<void> = Promise.resolve();
+  readonly #kinds: WeakMap<Port, LinkKind> = new WeakMap();
   /** Of ports that are gone. */
   readonly #gone: PortCounters = portCounters();
 
@@ -130,14 +131,26 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       mtu: options.mtu,
       waiting: Math.min(WAITING_LIMIT, Math.floor(descriptors * WAITING_DESCRIPTORS)),
     });
-    this.#switch = new Switch({ bytes: arena.bytes, gatewayMac: mac, gateway: this.#gateway, now: () => timers.now });
+    this.#switch = new Switch({
+      bytes: arena.bytes,
+      sum,
+      mtu: options.mtu,
+      gatewayMac: mac,
+      gateway: this.#gateway,
+      now: () => timers.now,
+      guard: options.guard,
+      isolation: options.isolation,
+    });
     this.#gateway.connect(this.#switch);
     this.#links = new Links({
       loop,
       arena,
       receiver: this.#switch,
       vpnkit: { mtu: options.mtu, macs: options.vpnKitUUIDMacAddresses, random },
-      connected: (port, kind) => void this.emit('connected', port, kind),
+      connected: (port, kind) => {
+        this.#kinds.set(port, kind);
+        this.emit('connected', port, kind);
+      },
       disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
     });
     const nat = new Map(Object.entries(options.nat).map(([from, to]) => [word(from), word(to)]));
@@ -179,7 +192,16 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     gateway.onDetached((port) => addCounters(this.#gone, port.counters));
     gateway.onDetached((port) => this.#links.detached(port));
     const { mtu, dnsSearchDomains: searchDomains } = options;
-    const leased = (holder: string, given: number): void => void this.emit('lease', formatIpv4(given), holder);
+    const guard = this.#switch.leases;
+    for (const [fixed, holder] of Object.entries(options.dhcpStaticLeases)) {
+      const { hi, lo } = parseMac(holder)!;
+      guard?.reserve(word(fixed), hi, lo);
+    }
+    const leased = (holder: string, given: number, vm: Port): void => {
+      const { hi, lo } = parseMac(holder)!;
+      guard?.lease(given, hi, lo, vm);
+      this.emit('lease', formatIpv4(given), holder);
+    };
     this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains, leased });
     const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
     const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
@@ -208,6 +230,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const { macs } = this.#switch;
     macs.onLearned = ({ hi, lo, port }) => this.emit('station', formatMac(hi, lo), port);
     macs.onMoved = ({ hi, lo, port }, from) => this.emit('stationMoved', formatMac(hi, lo), from, port);
+    macs.onRefused = (entry, port) => this.emit('stationRefused', formatMac(entry.hi, entry.lo), entry.port, port);
     macs.onForgotten = ({ hi, lo, port }) => this.emit('stationGone', formatMac(hi, lo), port);
     this.#loop.atTurnEnd((idle) => this.#tcp.endOfTurn(idle));
     this.#loop.phase(() => this.#links.deliver());
@@ -322,6 +345,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   /** VMs that are attached: their ends of the wire, with their counters. */
   get ports(): readonly Port[] {
     return [...this.#switch.ports];
+  }
+
+  /** How the VM came in; `memory`: it lives in this process. */
+  linkOf(port: Port): LinkKind | 'memory' {
+    return this.#kinds.get(port) ?? 'memory';
   }
 
   /**

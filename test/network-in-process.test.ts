@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { ConfigError, DialError, VirtualNetwork } from '../src/index.ts';
 import { attachGuest } from '../src/testing/index.ts';
 
 const MAC = '5a:94:ef:e4:0c:ee';
+const THIRD_MAC = '5a:94:ef:00:00:07';
 const OTHER_MAC = '5a:94:ef:00:00:01';
 
 async function read(stream: Duplex): Promise<string> {
@@ -131,8 +133,45 @@ test('a VM that makes up addresses is told of 64 times', async () => {
   await network.close();
 });
 
-test('two VMs with one MAC address are told of, once a minute at most', async () => {
+/** Resolves when a port has brought so many frames. */
+async function heard(network: VirtualNetwork, port: number, frames: number): Promise<void> {
+  for (let i = 0; network.ports[port]!.counters.rxFrames < frames; i++) {
+    assert.ok(i < 1000, 'frames are missing');
+    await setTimeout(1);
+  }
+}
+
+test('a MAC address of two VMs stays with the first, and is told of, once a minute at most', async () => {
   const network = await VirtualNetwork.create();
+  const told: string[] = [];
+  network.on('stationMoved', () => told.push('moved'));
+  network.on('stationRefused', (mac, holder, port) => told.push(`${mac} ${holder.id} ${port.id}`));
+  const [one, other] = [await connection(), await connection()];
+  for (const { near } of [one, other]) network.attachSocket(near, new Uint8Array(), 'vm');
+  for (let i = 1; i <= 2; i++) {
+    one.far.write(framed(arpRequest(OTHER_MAC)));
+    await heard(network, 0, i);
+    for (const mac of [OTHER_MAC, THIRD_MAC]) other.far.write(framed(arpRequest(mac)));
+    await heard(network, 1, 2 * i);
+  }
+  assert.deepEqual(told, [`${OTHER_MAC} 0 1`]);
+  assert.deepEqual(
+    network.stations,
+    new Map([
+      [OTHER_MAC, 0],
+      [THIRD_MAC, 1],
+    ]),
+  );
+  assert.deepEqual(
+    network.ports.map(({ counters }) => counters.rxForged),
+    [0, 2],
+  );
+  await network.close();
+  for (const { far } of [one, other]) far.destroy();
+});
+
+test('without the guard a MAC address moves, which is told of, once a minute at most', async () => {
+  const network = await VirtualNetwork.create({ guard: 'off' });
   const told: string[] = [];
   network.on('stationMoved', (mac, from, to) => told.push(`${mac} ${from.id} ${to.id}`));
   const [one, other] = [await connection(), await connection()];

@@ -32,7 +32,8 @@ export function stats({ counters }: Counted): unknown {
     ARP: arp(counters),
     BytesReceived: ports.rxBytes,
     BytesSent: ports.txBytes,
-    DroppedPackets: frames.runts + frames.badSource + frames.hairpin + frames.unknownUnicast + gateway.unknownEtherType,
+    DroppedPackets:
+      frames.runts + frames.badSource + frames.hairpin + frames.unknownUnicast + switchDrops(frames) + gateway.unknownEtherType,
     ICMP: { V4: icmp(counters), V6: ICMP6 },
     IGMP,
     IP: ip(counters),
@@ -40,6 +41,11 @@ export function stats({ counters }: Counted): unknown {
     TCP: tcp(counters),
     UDP: udp(counters),
   };
+}
+
+/** Of the guards and limits, which the original does not have. */
+function switchDrops(frames: NetworkCounters['switch']): number {
+  return frames.dropForeignMac + frames.dropUnleased + frames.dropIsolated + frames.dropStorm + frames.dropMalformed;
 }
 
 function arp({ arp: counters }: NetworkCounters): unknown {

@@ -43,6 +43,11 @@ export const GVPROXY_FLAGS = {
   'log-format': { kind: 'string', usage: 'Write log messages as text (the default) or json' },
   'guest-api': { kind: 'string', usage: 'What guests may ask the API on port 80 of the gateway: full (the default), read-only or off' },
   'api-token-file': { kind: 'string', usage: 'File with the bearer token that guests must send to the API' },
+  isolation: { kind: 'bool', usage: 'Keep virtual machines apart: they reach the gateway and not each other' },
+  guard: {
+    kind: 'string',
+    usage: "What a virtual machine can't take from another: off, mac (the default) or lease (also its IPv4 address)",
+  },
   'ec2-metadata-access': { kind: 'bool', usage: 'Permits access to the EC2 metadata service (169.254.0.0/16)' },
   notification: { kind: 'string', usage: 'Socket to be notified of events: unix:///path' },
   version: { kind: 'bool', usage: 'Print version information' },

@@ -31,9 +31,12 @@ function logOthers({ network, log }: Run): void {
   network.on('disconnected', (port, reason, link) => {
     if (link === 'socket') log.error(goneText(port, reason));
   });
-  network.on('stationMoved', (mac, from, to) => {
-    log.warning(`two VMs send from ${mac} (ports ${from.id} and ${to.id}): each needs a MAC address of its own`);
-  });
+  network.on('stationMoved', (mac, from, to) => log.warning(twice(mac, from, to)));
+  network.on('stationRefused', (mac, holder, port) => log.warning(`${twice(mac, holder, port)}; port ${port.id} is not heard`));
+}
+
+function twice(mac: string, one: Port, other: Port): string {
+  return `two VMs send from ${mac} (ports ${one.id} and ${other.id}): each needs a MAC address of its own`;
 }
 
 async function openInterface({ network, config, log, notifications, program }: Run, kind: Interface, end: EndOfLinks): Promise<void> {

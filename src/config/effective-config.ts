@@ -11,7 +11,7 @@ export function effectiveConfig(config: GvproxyConfig): string {
     'log-file': config.logFile,
     'log-format': config.logFormat === 'text' ? '' : config.logFormat,
     'pid-file': config.pidFile,
-    'guest-api': config.guestApi === 'full' ? '' : config.guestApi,
+    'guest-api': config.guestApi === (config.stack.isolation === true ? 'read-only' : 'full') ? '' : config.guestApi,
     'api-token-file': config.apiTokenFile,
     services: config.services,
     notification: config.notification,

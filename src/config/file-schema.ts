@@ -1,4 +1,7 @@
-/** The shape of gvproxy's configuration file (contract §3.1, §3.2, §19), and keys of our own: `links`, `log-format`, `guest-api`, `api-token-file`. */
+/**
+ * The shape of gvproxy's configuration file (contract §3.1, §3.2, §19), and keys of our own: `links`, `log-format`, `guest-api`,
+ * `api-token-file`, `stack.isolation`, `stack.guard`.
+ */
 import { z } from 'zod';
 import { parseDuration } from './duration.ts';
 import { re2Fault } from './re2.ts';
@@ -32,6 +35,8 @@ const stack = z.object({
   dhcpStaticLeases: table,
   vpnKitUUIDMacAddresses: table,
   ec2MetadataAccess: z.boolean().optional(),
+  isolation: z.boolean().optional(),
+  guard: z.enum(['off', 'mac', 'lease'], 'want off, mac or lease').optional(),
   tcpMaxInFlight: z.int().optional(),
   tcpConnectTimeout: z
     .string()

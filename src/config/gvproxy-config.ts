@@ -76,6 +76,8 @@ export interface CommandLine {
   readonly 'log-format': string;
   readonly 'guest-api': string;
   readonly 'api-token-file': string;
+  readonly isolation: boolean;
+  readonly guard: string;
   readonly 'ec2-metadata-access': boolean;
   readonly notification: string;
 }
@@ -94,6 +96,7 @@ export interface Surroundings {
 export function resolveGvproxyConfig(flags: CommandLine, surroundings: Surroundings): GvproxyConfig {
   const { file = {} } = surroundings;
   const logLevel = resolveLogLevel(flags, file);
+  const stack = resolveStack(flags, surroundings, logLevel === 'debug');
   const config = {
     listen: flags.listen.length > 0 ? flags.listen : (file.listen ?? []),
     services: flags.services || (file.services ?? ''),
@@ -110,10 +113,10 @@ export function resolveGvproxyConfig(flags: CommandLine, surroundings: Surroundi
     logFile: flags['log-file'] || (file['log-file'] ?? ''),
     logFormat: flags['log-format'] || (file['log-format'] ?? 'text'),
     pidFile: flags['pid-file'] || (file['pid-file'] ?? ''),
-    guestApi: guestAccess(flags['guest-api'] || (file['guest-api'] ?? 'full')),
+    guestApi: guestAccess(flags['guest-api'] || (file['guest-api'] ?? (stack.isolation === true ? 'read-only' : 'full'))),
     apiTokenFile: flags['api-token-file'] || (file['api-token-file'] ?? ''),
     forwards: [...fileForwards(file), ...commandLineForwards(flags)],
-    stack: resolveStack(flags, surroundings, logLevel === 'debug'),
+    stack,
   } satisfies GvproxyConfig;
   return config;
 }
@@ -121,6 +124,13 @@ export function resolveGvproxyConfig(flags: CommandLine, surroundings: Surroundi
 function guestAccess(text: string): GvproxyConfig['guestApi'] {
   if (text === 'full' || text === 'read-only' || text === 'off') return text;
   throw new ConfigError(`guest-api can't be ${JSON.stringify(text)}: want full, read-only or off`);
+}
+
+/** Undefined without the flag. */
+function guardOf(text: string): StackConfig['guard'] | undefined {
+  if (text === '') return undefined;
+  if (text === 'off' || text === 'mac' || text === 'lease') return text;
+  throw new ConfigError(`guard can't be ${JSON.stringify(text)}: want off, mac or lease`);
 }
 
 /** Known before all else, for the log of what follows. */
@@ -152,6 +162,7 @@ function resolveStack(flags: CommandLine, { file, compile, searchDomains }: Surr
   );
   const { gatewayIP, deviceIP, hostIP } = addresses;
   const captureFile = file === undefined ? flags.pcap : (stack['capture-file'] ?? '');
+  const guard = guardOf(flags.guard) ?? stack.guard;
   const connectTimeout = stack.tcpConnectTimeout === undefined ? undefined : parseDuration(stack.tcpConnectTimeout);
   const common = {
     debug: debug || (stack.debug ?? false),
@@ -161,6 +172,8 @@ function resolveStack(flags: CommandLine, { file, compile, searchDomains }: Surr
     nat: isEmpty(stack.nat) ? { [hostIP]: '127.0.0.1' } : stack.nat!,
     gatewayVirtualIPs: stack.gatewayVirtualIPs?.length ? stack.gatewayVirtualIPs : [hostIP],
     ec2MetadataAccess: flags['ec2-metadata-access'] || (file?.['ec2-metadata-access'] ?? false) || (stack.ec2MetadataAccess ?? false),
+    isolation: flags.isolation || (stack.isolation ?? false),
+    ...(guard === undefined ? {} : { guard }),
     ...(captureFile === '' ? {} : { captureFile }),
     ...(stack.tcpMaxInFlight ? { tcpMaxInFlight: stack.tcpMaxInFlight } : {}),
     ...(connectTimeout ? { tcpConnectTimeout: connectTimeout } : {}),

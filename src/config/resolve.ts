@@ -24,6 +24,8 @@ export function resolveOptions(options: NetworkOptions = {}): ResolvedOptions {
     forwards: options.forwards ?? {},
     preserveClientAddress: options.preserveClientAddress ?? true,
     ec2MetadataAccess: options.ec2MetadataAccess ?? false,
+    isolation: options.isolation ?? false,
+    guard: options.guard ?? 'mac',
   };
   check(resolved);
   return { ...resolved, ...absent(options) };
@@ -70,6 +72,8 @@ const NAMES: Readonly<Record<keyof NetworkOptions, true>> = {
   tcpMaxInFlight: true,
   tcpConnectTimeout: true,
   captureFile: true,
+  isolation: true,
+  guard: true,
 };
 
 /** Programs in JavaScript have no compiler that tells them of a misspelt option. */
@@ -114,8 +118,11 @@ function check(options: ResolvedOptions): void {
   }
   if (typeof options.preserveClientAddress !== 'boolean') reject('preserveClientAddress', options.preserveClientAddress, 'true or false');
   if (typeof ec2MetadataAccess !== 'boolean') reject('ec2MetadataAccess', ec2MetadataAccess, 'true or false');
+  if (typeof options.isolation !== 'boolean') reject('isolation', options.isolation, 'true or false');
+  if (!GUARDS.includes(options.guard)) reject('guard', options.guard, GUARDS.join(', '));
 }
 
+const GUARDS: readonly string[] = ['off', 'mac', 'lease'];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function entries(option: string, value: Readonly<Record<string, string>>): [string, string][] {

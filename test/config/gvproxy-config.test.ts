@@ -278,6 +278,20 @@ test('§16.1: each way of allowing the EC2 metadata service works', () => {
   assert.equal(resolved('', '').stack.ec2MetadataAccess, false);
 });
 
+test('VMs are kept apart, and guarded, by flag or file; the flag wins', () => {
+  for (const [argv, yaml] of [['-isolation'], ['-isolation', ''], ['', 'stack: { isolation: true }']] as [string, string?][]) {
+    assert.equal(resolved(argv, yaml).stack.isolation, true);
+    assert.equal(resolved(argv, yaml).guestApi, 'read-only', 'else a guest would expose what is kept from it');
+    assert.equal(resolved(`${argv} -guest-api full`.trim(), yaml).guestApi, 'full');
+  }
+  assert.equal(resolved('', '').stack.isolation, false);
+  assert.equal(resolved('', 'stack: { guard: lease }').stack.guard, 'lease');
+  assert.equal(resolved('-guard off', 'stack: { guard: lease }').stack.guard, 'off');
+  assert.deepEqual((effective('-guard lease -isolation', undefined)['stack'] as Tree)['guard'], 'lease');
+  assert.throws(() => resolved('-guard all'), { name: 'ConfigError', message: `guard can't be "all": want off, mac or lease` });
+  assert.throws(() => resolved('', 'stack: { guard: all }'), /gvproxy.yaml:1:17: stack.guard: want off, mac or lease/);
+});
+
 test('§19: the limits of host connects, the time as Go writes it or in seconds', () => {
   const limits = (yaml: string): unknown[] => {
     const { tcpMaxInFlight, tcpConnectTimeout } = resolved('', `stack: { ${yaml} }`).stack;

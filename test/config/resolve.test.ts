@@ -29,6 +29,8 @@ test("fills in gvproxy's defaults", () => {
     forwards: {},
     preserveClientAddress: true,
     ec2MetadataAccess: false,
+    isolation: false,
+    guard: 'mac',
   });
 });
 
@@ -67,6 +69,8 @@ test('what is given is kept, empty tables too', () => {
     forwards: { ':0': '10.0.0.4:22', 'udp:0.0.0.0:53': '10.0.0.4:53', 'box.example:80': '10.0.0.4:80' },
     preserveClientAddress: false,
     ec2MetadataAccess: true,
+    isolation: true,
+    guard: 'lease' as const,
     tcpMaxInFlight: 1,
     tcpConnectTimeout: 3_600_000,
     captureFile: '/tmp/capture',
@@ -109,6 +113,8 @@ test('names the option that makes no sense, what it was and what is wanted', () 
     [{ tcpConnectTimeout: 0.5 }, /^tcpConnectTimeout can't be 0.5: want a whole number from 1 to 3600000$/],
     [{ tcpConnectTimeout: '30s' }, /^tcpConnectTimeout can't be "30s": /],
     [{ forwards: { ':80': '10.0.0.1:80' } }, /^cannot forward to "10.0.0.1:80": 10.0.0.1 is not in the virtual network/],
+    [{ isolation: 1 as never }, /^isolation can't be 1: want true or false$/],
+    [{ guard: 'MAC' as never }, /^guard can't be "MAC": want off, mac, lease$/],
     [{ ec2MetadataAccess: 'yes' }, /^ec2MetadataAccess can't be "yes": want true or false$/],
     [{ captureFile: '' }, /^captureFile can't be "": want the path of a file$/],
   ];

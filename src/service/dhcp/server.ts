@@ -1,8 +1,7 @@
 /** The DHCP server (contract §11): offers and acknowledges, never refuses. */
 import { setU16, setU32 } from '../../packet/bytes.ts';
 import * as dhcp from '../../packet/dhcpv4.ts';
-import type { Listener, ServiceHost } from '../../flow/listener.ts';
-import type { Vm } from '../../flow/listener.ts';
+import type { Listener, ServiceHost, Vm } from '../../flow/listener.ts';
 import { LEASE_TIME, type LeasePool } from './lease-pool.ts';
 import { encodeSearchList } from './search-list.ts';
 
@@ -23,7 +22,7 @@ export interface DhcpOptions {
   readonly mtu: number;
   readonly searchDomains: readonly string[];
   /** A guest was given an address. */
-  readonly leased?: (mac: string, address: number) => void;
+  readonly leased?: (mac: string, address: number, vm: Vm) => void;
 }
 
 export class DhcpCounters {
@@ -105,7 +104,7 @@ export class DhcpServer {
       return undefined;
     }
     this.counters.acks++;
-    this.#options.leased?.(mac, address);
+    this.#options.leased?.(mac, address, vm);
     return this.#reply(message, dhcp.ACK, address);
   }
 
