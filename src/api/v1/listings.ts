@@ -20,9 +20,13 @@ const portSchema = z
   .object({
     id: count.openapi({ description: 'Never reused while the network lives.' }),
     name: z.string(),
+    link: z.string().openapi({ description: 'How the VM came in: qemu, vfkit, socket (`/connect`) and so on.' }),
+    offload: z.boolean().openapi({ description: 'It gives and takes TCP segments beyond the MTU.' }),
+    macs: z.array(z.string()).openapi({ description: 'MAC addresses that it has sent from.' }),
+    leases: z.array(leaseSchema).openapi({ description: 'Those of its MAC addresses, in order of address.' }),
     counters: z
-      .object({ rxFrames: count, rxBytes: count, rxDropped: count, txFrames: count, txBytes: count, txDropped: count })
-      .openapi({ description: 'rx: from the VM. Bytes are those of Ethernet frames.' }),
+      .object({ rxFrames: count, rxBytes: count, rxDropped: count, rxForged: count, txFrames: count, txBytes: count, txDropped: count })
+      .openapi({ description: 'rx: from the VM. Bytes are those of Ethernet frames. rxForged: of rxDropped, in the name of another VM.' }),
   })
   .openapi('Port');
 const treeSchema: z.ZodType<CounterTree> = z
@@ -81,13 +85,16 @@ const counters = createRoute({
   responses: { 200: { description: 'As of now.', content: { 'application/json': { schema: totalsSchema } } } },
 });
 
+/** In order of address. */
+function leasesOf(network: V1Network): z.infer<typeof leaseSchema>[] {
+  const all = [...network.leases].map(([address, mac]) => ({ address, mac }));
+  return all.toSorted((a, b) => (parseIpv4(a.address)! >>> 0) - (parseIpv4(b.address)! >>> 0));
+}
+
 export function listingRoutes(app: V1App, network: V1Network): void {
   app.openAPIRegistry.registerPath(offers);
 
-  app.openapi(leases, (c) => {
-    const all = [...network.leases].map(([address, mac]) => ({ address, mac }));
-    return c.json({ leases: all.toSorted((a, b) => (parseIpv4(a.address)! >>> 0) - (parseIpv4(b.address)! >>> 0)) }, 200);
-  });
+  app.openapi(leases, (c) => c.json({ leases: leasesOf(network) }, 200));
 
   app.openapi(stations, (c) => {
     const names = new Map(network.ports.map(({ id, name }) => [id, name]));
@@ -95,7 +102,14 @@ export function listingRoutes(app: V1App, network: V1Network): void {
   });
 
   app.openapi(ports, (c) => {
-    const all = network.ports.map(({ id, name, counters }) => ({ id, name, counters: { ...counters } }));
+    const given = leasesOf(network);
+    const seen = [...network.stations];
+    const all = network.ports.map((port) => {
+      const macs = seen.filter(([, id]) => id === port.id).map(([mac]) => mac);
+      const { id, name, offload } = port;
+      const own = given.filter(({ mac }) => macs.includes(mac));
+      return { id, name, link: network.linkOf(port), offload, macs, leases: own, counters: { ...port.counters } };
+    });
     return c.json({ ports: all.toSorted((a, b) => a.id - b.id) }, 200);
   });
 

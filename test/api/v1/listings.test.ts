@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { attachGuest } from '../../../src/testing/index.ts';
+import { temporaryFolder } from '../../guest/process.ts';
 import { codeOf, createWorld } from './world.ts';
 
 const MAC = '5a:94:ef:e4:0c:ee';
@@ -33,7 +37,9 @@ test('leases, stations, ports and counters are those of the network', async (t) 
   const { ports } = (await ask('GET', '/v1/ports')).body as { ports: { id: number; name: string; counters: { rxFrames: number } }[] };
   assert.equal(ports.length, 1);
   const [port] = network.ports;
-  assert.deepEqual(ports[0], { id: port!.id, name: port!.name, counters: { ...port!.counters } });
+  const { id, name, counters } = port!;
+  const leases = [{ address, mac: OTHER }];
+  assert.deepEqual(ports[0], { id, name, link: 'memory', offload: false, macs: [OTHER], leases, counters: { ...counters } });
   assert.ok(ports[0]!.counters.rxFrames > 1);
   assert.deepEqual((await ask('GET', '/v1/stations')).body, { stations: [{ mac: OTHER, port: port!.id, name: port!.name }] });
   assert.deepEqual((await ask('GET', '/v1/counters')).body, {
@@ -43,6 +49,29 @@ test('leases, stations, ports and counters are those of the network', async (t) 
     flows: { tcp: 0, udp: 0 },
     counters: JSON.parse(JSON.stringify(network.counters)),
   });
+});
+
+test('each port has its own MAC addresses and leases, and the kind of its link', async (t) => {
+  const { ask, network } = await createWorld(t);
+  const path = join(temporaryFolder(), 'vm.sock');
+  await network.listenQemu(`unix://${path}`);
+  const socket = connect(path);
+  t.after(() => socket.destroy());
+  await once(network, 'connected');
+  await attachGuest(network, OTHER).guest.dhcp();
+  const { guest, port } = attachGuest(network, MAC);
+  await guest.dhcp();
+  const { ports } = (await ask('GET', '/v1/ports')).body as { ports: { link: string; macs: string[]; leases: { mac: string }[] }[] };
+  assert.deepEqual(
+    ports.map(({ link, macs, leases }) => [link, macs, leases.map(({ mac }) => mac)]),
+    [
+      ['qemu', [], []],
+      ['memory', [OTHER], [OTHER]],
+      ['memory', [MAC], [MAC]],
+    ],
+  );
+  port.close();
+  assert.equal(((await ask('GET', '/v1/ports')).body as { ports: unknown[] }).ports.length, 2);
 });
 
 test('wrong methods are told which there are; wrong paths that there is nothing', async (t) => {
