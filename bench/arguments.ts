@@ -24,6 +24,7 @@ export const USAGE = `npm run bench -- [flags]: guestwire beside the gateways fo
   --peers LIST    of ${PEERS.join(' ')}, or none (all)
   --carrier NAME  bridge, which loses nothing, or qemu-hub, which drops what a full socket does not take (bridge)
   --json FILE     writes every value
+  --switch        instead: one TCP stream between two VMs on one gateway, beside gvproxy (root; --mtu, --rounds, --secs)
   --micro         instead: nanoseconds and bytes of each hot function (no root)
 
 A peer is taken from PATH, or from GVPROXY or PASST; GUESTWIRE names another gvproxy to measure in our place.`;

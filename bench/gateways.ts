@@ -20,6 +20,8 @@ export interface Gateway {
   readonly guest: string;
   readonly router: string;
   readonly host: string;
+  /** As a shell starts it with gvproxy's flags; empty where it has others. */
+  readonly run: string;
   /** Started with `exec` by a shell. */
   command(socket: string, mtu: number): string;
 }
@@ -53,7 +55,7 @@ function gvproxy(): Gateway | null {
 
 function likeGvproxy(name: string, program: string, run: string): Gateway {
   const command = (socket: string, mtu: number): string => `${run} -mtu ${mtu} -ssh-port -1 -listen-qemu unix://${socket}`;
-  return { name, program, ...GVPROXY_ADDRESSES, command };
+  return { name, program, run, ...GVPROXY_ADDRESSES, command };
 }
 
 function passt(): Gateway | null {
@@ -62,6 +64,7 @@ function passt(): Gateway | null {
   return {
     name: 'passt',
     program,
+    run: '',
     guest: '10.9.0.2/24',
     router: '10.9.0.1',
     host: '10.9.0.1',
@@ -78,6 +81,7 @@ function libslirp(): Gateway | null {
   return {
     name: 'libslirp',
     program,
+    run: '',
     guest: '10.0.2.15/24',
     router: '10.0.2.2',
     host: '10.0.2.2',

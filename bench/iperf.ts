@@ -43,7 +43,8 @@ export async function iperf(guest: Guest, seconds: number, flags: readonly strin
   }
 }
 
-function evaluate(stdout: string, stderr: string, processor: number): Throughput {
+/** What iperf3 said with `-J`; `processor`: seconds that were used meanwhile. Throws when it failed. */
+export function evaluate(stdout: string, stderr: string, processor: number): Throughput {
   const report = parse(stdout);
   const total = report?.end.sum_received ?? report?.end.sum;
   if (report === undefined || total === undefined) throw new Error(`iperf3: ${report?.error ?? (stderr || 'no result')}`);

@@ -1,4 +1,5 @@
-// Builds and runs the comparison (`npm run bench`, root) or, with --micro, the micro benchmarks. See bench/README.md.
+// Builds and runs the comparison (`npm run bench`, root), with --switch that of VM to VM, or, with --micro, the micro benchmarks.
+// See bench/README.md.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -24,6 +25,8 @@ if (words.includes('--micro')) {
     'build/bench/micro/main.js',
     ...words.filter((word) => word !== '--micro'),
   );
+} else if (words.includes('--switch')) {
+  node(1, 'build/bench/between-guests.js', ...words.filter((word) => word !== '--switch'));
 } else {
   node(1, 'build/bench/main.js', ...words);
 }
