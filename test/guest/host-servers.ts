@@ -13,14 +13,14 @@ export function randomBytes(length: number): Buffer {
   return randomFillSync(Buffer.alloc(length));
 }
 
-/** Serves `files` by path. */
-export async function serveFiles(files: ReadonlyMap<string, Buffer>): Promise<{ port: number; server: HttpServer }> {
+/** Serves `files` by path, on the loopback or where `address` says. */
+export async function serveFiles(files: ReadonlyMap<string, Buffer>, address = '127.0.0.1'): Promise<{ port: number; server: HttpServer }> {
   const server = createHttpServer((request, response) => {
     const body = files.get(request.url ?? '');
     response.writeHead(body === undefined ? 404 : 200, { 'content-length': body?.length ?? 0 });
     response.end(body);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, address);
   await once(server, 'listening');
   return { port: (server.address() as AddressInfo).port, server };
 }

@@ -56,11 +56,14 @@ export class Running {
   output = '';
   readonly ended: Promise<number | null>;
 
-  constructor(command: string, args: readonly string[]) {
+  /** `binary`: what it prints is no text, and is not kept in `output`. */
+  constructor(command: string, args: readonly string[], { binary = false }: { binary?: boolean } = {}) {
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     running.add(this.child);
     const keep = (chunk: Buffer): void => void (this.output += chunk.toString());
-    this.child.stdout?.on('data', keep);
+    if (!binary) this.child.stdout?.on('data', keep);
+    // It may end before it has read everything.
+    this.child.stdin?.on('error', () => {});
     this.child.stderr?.on('data', keep);
     this.child.on('error', (error) => (this.output += error.message));
     this.ended = new Promise((resolve) => {
