@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { test } from 'node:test';
+import { documented } from './documented.ts';
 import { Gvproxy, freePort } from './gvproxy.ts';
 import { judgeCapture } from './capture-judge.ts';
 import { randomBytes, serveFiles, serveHash, sha256 } from './host-servers.ts';
@@ -57,7 +58,8 @@ function fetchText(port: number): Promise<string> {
 
 test('a QEMU guest on -netdev stream over a unix socket is online', { skip }, async () => {
   const gvproxy = await Gvproxy.start({ capture: true });
-  const guest = await QemuGuest.boot(`stream,id=n0,server=off,addr.type=unix,addr.path=${gvproxy.socket}`, MAC);
+  const { guest: words } = documented('QEMU from 7.2 on', { '/run/vm.sock': gvproxy.socket });
+  const guest = await QemuGuest.boot(words[1]!, MAC);
   await exercise(guest, gvproxy);
   await guest.stop();
   assert.equal(await gvproxy.process.ended, 0, gvproxy.process.output);
@@ -67,7 +69,8 @@ test('a QEMU guest on -netdev stream over a unix socket is online', { skip }, as
 test('a QEMU guest on -netdev socket,connect over TCP is online', { skip }, async () => {
   const port = freePort();
   const gvproxy = await Gvproxy.start({ capture: true, url: `tcp://127.0.0.1:${port}` });
-  const guest = await QemuGuest.boot(`socket,id=n0,connect=127.0.0.1:${port}`, MAC);
+  const { guest: words } = documented('QEMU over TCP', { '127.0.0.1:4000': `127.0.0.1:${port}` });
+  const guest = await QemuGuest.boot(words[1]!, MAC);
   await exercise(guest, gvproxy);
   await guest.stop();
   assert.equal(await gvproxy.process.ended, 0, gvproxy.process.output);
