@@ -1,23 +1,32 @@
-/** QEMU's framing on a stream socket of Node: a length of four bytes, big-endian, in front of each frame. */
-import type { Socket } from 'node:net';
+/** Frames on a byte stream of Node, each behind its length. */
+import type { Readable } from 'node:stream';
 
-export function framed(frame: Uint8Array): Buffer {
-  const bytes = Buffer.alloc(4 + frame.length);
-  bytes.writeUInt32BE(frame.length);
-  bytes.set(frame, 4);
+/** `qemu`: lengths of four bytes, big-endian; `vpnkit`: of two, little-endian. */
+export type FramingName = 'qemu' | 'vpnkit';
+
+const PREFIX: Readonly<Record<FramingName, number>> = { qemu: 4, vpnkit: 2 };
+
+export function framed(frame: Uint8Array, framing: FramingName = 'qemu'): Buffer {
+  const prefix = PREFIX[framing];
+  const bytes = Buffer.alloc(prefix + frame.length);
+  if (framing === 'qemu') bytes.writeUInt32BE(frame.length);
+  else bytes.writeUInt16LE(frame.length);
+  bytes.set(frame, prefix);
   return bytes;
 }
 
 /** Calls `receive` with each frame; it may keep it. */
-export function onFrames(socket: Socket, receive: (frame: Buffer) => void): void {
+export function onFrames(stream: Readable, receive: (frame: Buffer) => void, framing: FramingName = 'qemu'): void {
+  const prefix = PREFIX[framing];
+  const lengthAt = (bytes: Buffer, at: number): number => (framing === 'qemu' ? bytes.readUInt32BE(at) : bytes.readUInt16LE(at));
   let pending: Buffer = Buffer.alloc(0);
-  socket.on('data', (chunk: Buffer) => {
+  stream.on('data', (chunk: Buffer) => {
     pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
     let at = 0;
-    while (pending.length - at >= 4 && pending.length - at - 4 >= pending.readUInt32BE(at)) {
-      const length = pending.readUInt32BE(at);
-      receive(pending.subarray(at + 4, at + 4 + length));
-      at += 4 + length;
+    while (pending.length - at >= prefix && pending.length - at - prefix >= lengthAt(pending, at)) {
+      const end = at + prefix + lengthAt(pending, at);
+      receive(pending.subarray(at + prefix, end));
+      at = end;
     }
     pending = pending.subarray(at);
   });
