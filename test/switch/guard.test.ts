@@ -111,7 +111,7 @@ function udp(from: number, to: number): string {
 }
 
 function arp(operation: number, hardware: string, sender: string): string {
-  return `08060001080006040${'00'}${operation}${hardware}${sender}000000000000${address(1)}`;
+  return `0806000108000604000${operation}${hardware}${sender}000000000000${address(1)}`;
 }
 
 test('a VM with a lease sends from its own IPv4 address and no other', () => {
