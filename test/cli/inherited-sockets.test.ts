@@ -23,7 +23,11 @@ interface Started {
 /** Descriptors are 3, 4, … there. `$$` in the environment is the program's pid, as systemd sets it. */
 function start(t: TestContext, descriptors: readonly number[], flags: readonly string[], environment = ''): Started {
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', ...descriptors];
-  const child = spawn('/bin/sh', ['-c', `${environment} exec "$0" "$@"`, GVPROXY, '-ssh-port', '-1', ...flags], { stdio });
+  const child = spawn('/bin/sh', ['-c', `${environment} exec "$0" "$@"`, GVPROXY, '-ssh-port', '-1', ...flags], {
+    stdio,
+    timeout: 20_000,
+    killSignal: 'SIGKILL',
+  });
   let output = '';
   child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
