@@ -1,13 +1,6 @@
-/** gvproxy's flags (contract §2.2). Those marked with `later` are read and checked, and refused where their part would start. */
+/** gvproxy's flags (contract §2.2), and a few of our own. */
 import type { FlagDefinition, FlagValues } from './go-flags.ts';
 import { DEFAULT_MTU, DEFAULT_SSH_PORT, DEFAULT_SUBNET, MTU_MAXIMUM, MTU_MINIMUM } from '../config/defaults.ts';
-
-/** Ends the usage of a flag that is refused. At the end, where it disturbs no program that reads the usage. */
-const LATER = ' (not in this version)';
-
-function later(usage: string): string {
-  return usage + LATER;
-}
 
 export const GVPROXY_FLAGS = {
   config: { kind: 'string', usage: 'Use a YAML configuration file' },
@@ -30,9 +23,9 @@ export const GVPROXY_FLAGS = {
   hostIP: { kind: 'string', usage: "Set the IP address that reaches the host's loopback, default is the last address of the subnet" },
   'listen-vpnkit': { kind: 'string', usage: 'VPNKit socket to be used by Hyperkit: unix:///path or tcp://host:port' },
   'listen-qemu': { kind: 'string', usage: 'Socket to be used by QEMU: unix:///path or tcp://host:port' },
-  'listen-bess': { kind: 'string', usage: later('unixpacket socket to be used by User Mode Linux') },
+  'listen-bess': { kind: 'string', usage: 'Socket to be used by User Mode Linux: unixpacket:///path' },
   'listen-stdio': { kind: 'string', usage: 'Accept frames on standard input and output, if there is any text (accept, by convention)' },
-  'listen-vfkit': { kind: 'string', usage: later('unixgram socket to be used by vfkit-compatible applications') },
+  'listen-vfkit': { kind: 'string', usage: 'Socket to be used by vfkit-compatible applications: unixgram:///path' },
   link: { kind: 'list', usage: 'URLs of more links for VMs, such as qemu+unix:///path?name=web (docs/links.md lists them)' },
   'forward-sock': { kind: 'list', usage: 'Forwards a unix socket to the guest virtual machine over SSH' },
   'forward-dest': { kind: 'list', usage: 'Forwards a unix socket to the guest virtual machine over SSH' },
@@ -54,8 +47,3 @@ export const GVPROXY_FLAGS = {
 } as const satisfies Record<string, FlagDefinition>;
 
 export type GvproxyValues = FlagValues<typeof GVPROXY_FLAGS>;
-
-/** What a flag marked with `later` ends with, where its part would start. */
-export function notInThisVersion(flag: keyof GvproxyValues, program: string): string {
-  return `flag -${flag} is not supported by this version of guestwire; ${program} -help marks those that are not`;
-}

@@ -4,11 +4,10 @@ import { interfaceLink } from '../config/link-url.ts';
 import type { LinkEvents } from '../network.ts';
 import type { Port } from '../link/port.ts';
 import { listenErrorText } from './go-errors.ts';
-import { notInThisVersion } from './gvproxy-flags.ts';
 import type { Run } from './start.ts';
 
 /** Who attaches. */
-const CLIENTS = { qemu: 'QEMU', vpnkit: 'VPNKit clients' } as const;
+const CLIENTS = { qemu: 'QEMU', vpnkit: 'VPNKit clients', bess: 'User Mode Linux', vfkit: 'vfkit' } as const;
 
 /** Rejects with what the log is to say. */
 export async function startLinks(run: Run): Promise<void> {
@@ -39,10 +38,9 @@ function twice(mac: string, one: Port, other: Port): string {
   return `two VMs send from ${mac} (ports ${one.id} and ${other.id}): each needs a MAC address of its own`;
 }
 
-async function openInterface({ network, config, log, notifications, program }: Run, kind: Interface, end: EndOfLinks): Promise<void> {
+async function openInterface({ network, config, log, notifications }: Run, kind: Interface, end: EndOfLinks): Promise<void> {
   const url = kind === 'stdio' ? 'stdio:' : config.interfaces[kind];
   try {
-    if (kind === 'bess' || kind === 'vfkit') throw new Error(notInThisVersion(`listen-${kind}`, program));
     const { address } = await network.attach(interfaceLink(kind, url), end.events(url, kind !== 'vpnkit'));
     log.info(kind === 'stdio' ? 'frames are on standard input and output' : `listening for ${CLIENTS[kind]} on ${address}`);
   } catch (error) {

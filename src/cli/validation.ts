@@ -46,9 +46,10 @@ function validateSocket(name: 'bess' | 'vfkit', text: string, wanted: string): v
   refuseExisting(path);
 }
 
-/** No path of the original's, and so none of its rows. */
+/** Ours, after all rows of the original. A datagram link clears the way for its own socket. */
 function validateLink(url: string): void {
   const link = parseLinkUrl(url);
+  if (link.transport === 'unixpacket' || link.transport === 'unixgram') refuseExisting(link.path);
   if (link.transport !== 'stream' || link.connect) return;
   const { scheme, path } = parseListenAddress(link.address);
   if (scheme === 'unix') refuseExisting(path);

@@ -71,11 +71,11 @@ test("QEMU's -netdev stream is a client in help and README", async () => {
     assert.match(line, /server=off/);
 });
 
-test('the usage marks exactly the flags that are refused', async () => {
+test('the usage lists every flag, and none is refused', async () => {
   const { stderr, status } = await call('gvproxy', '-help');
   assert.equal(status, 0);
   const flags = [...stderr.matchAll(/^ {2}-(\S+)( \w+)?\n {4}\t(.*)$/gm)];
   assert.equal(flags.length, 29);
-  const marked = flags.filter(([, , , text]) => text!.endsWith(' (not in this version)')).map(([, name]) => name);
-  assert.deepEqual(marked, ['listen-bess', 'listen-vfkit']);
+  const marked = flags.filter(([, , , text]) => /not in this version/.test(text!));
+  assert.deepEqual(marked, []);
 });

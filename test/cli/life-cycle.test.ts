@@ -226,21 +226,6 @@ test('§19: a token that can not be read or is too short, and guests’ access o
   }
 });
 
-test('§4.1: what is not built yet is refused where it would start, with 1', async () => {
-  const folder = temporaryFolder();
-  const later = (flag: string): string =>
-    `flag -${flag} is not supported by this version of guestwire; gvproxy -help marks those that are not`;
-  const cases: [string[], string[]][] = [
-    [['-listen-bess', `unixpacket://${folder}/b`], [`error: gvproxy exiting: bess listen error: ${later('listen-bess')}`]],
-    [['-listen-vfkit', `unixgram://${folder}/v`], [`error: gvproxy exiting: vfkit listen error: ${later('listen-vfkit')}`]],
-  ];
-  for (const [argv, last] of cases) {
-    const { status, log } = await ended('-ssh-port', '-1', ...argv);
-    assert.deepEqual([status, log.slice(1)], [1, ['info: waiting for clients...', ...last]], argv.join(' '));
-  }
-  assert.equal(existsSync(join(folder, 'vm.sock')), false);
-});
-
 test('§5.1: a QEMU socket of another kind is refused where it would be opened: unixpacket by name', async () => {
   const cases: [string, string][] = [
     ['unixpacket:///nonexistent/x', 'unixpacket is not supported by this version of guestwire'],

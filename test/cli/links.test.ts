@@ -7,8 +7,10 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
+import { SOCK_DGRAM, SOCK_SEQPACKET } from '../../src/system/constants.ts';
 import { execute, GVPROXY, Running, temporaryFolder, until } from '../guest/process.ts';
 import { arpRequest, BIG_32, framed, LITTLE_16, plugStream } from '../link/stream-guest.ts';
+import { MessageEnd } from '../link/vm-ends.ts';
 
 const MAC = '5a:94:ef:e4:0c:ee';
 const NO_SSH = ['-ssh-port', '-1'];
@@ -149,6 +151,30 @@ test('§6.8: VMs of -listen-vpnkit come and go, and the program goes on', async 
     'error: cannot complete the handshake with @, disconnecting: EOF after 1 of 90 bytes',
   ]);
   assert.equal(existsSync(join(folder, 'hk.sock')), false);
+});
+
+test('§6.8: the program ends with the VM of -listen-bess and of -listen-vfkit', async () => {
+  for (const [flag, scheme, type] of [
+    ['bess', 'unixpacket', SOCK_SEQPACKET],
+    ['vfkit', 'unixgram', SOCK_DGRAM],
+  ] as const) {
+    const folder = temporaryFolder();
+    const path = join(folder, 'vm.sock');
+    const program = new Running(GVPROXY, [...NO_SSH, '-debug', `-listen-${flag}`, `${scheme}://${path}`]);
+    await running(program, `on ${scheme}://${path}`);
+    const vm = MessageEnd.unix(type, path, flag === 'vfkit' ? join(folder, 'own.sock') : undefined);
+    vm.send(arpRequest(MAC));
+    await until(() => vm.receive() !== null, 'the answer');
+    vm.close();
+    assert.equal(await program.ended, 0, program.output);
+    const log = records(program.output);
+    assert.ok(
+      log.some((record) => record.startsWith('debug: new connection from ') && record.endsWith(` to ${scheme}://${path}`)),
+      program.output,
+    );
+    assert.match(log.at(-1)!, /^error: gvproxy exiting: cannot receive packets from \S+, disconnecting: /);
+    assert.equal(existsSync(path), false);
+  }
 });
 
 async function guestOn(path: string): Promise<Socket> {

@@ -308,9 +308,9 @@ test('bad flags and addresses end with the messages and statuses of the contract
     [['-mtu', '70000'], 1, /msg="gvproxy exiting: mtu is out of range: 70000 \(flag -mtu takes 68 to 65535\)"/],
     [['-listen-qemu', 'unix:///dev/null'], 1, /"\\"\/dev\/null\\" already exists \(it is not a socket: choose another path\)"/],
     [
-      ['-listen-vfkit', 'unixgram:///nonexistent/x'],
+      [...NO_SSH, '-listen-vfkit', 'unixgram:///nonexistent/x'],
       1,
-      /flag -listen-vfkit is not supported by this version of guestwire; gvproxy -help marks/,
+      /"gvproxy exiting: vfkit listen error: listen unix \/nonexistent\/x: bind: no such file or directory"/,
     ],
     [
       ['-log-file', '/nonexistent/log'],

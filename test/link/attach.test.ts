@@ -6,11 +6,13 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Link, VirtualNetwork } from '../../src/index.ts';
-import { AF_INET, SOCK_STREAM } from '../../src/system/constants.ts';
+import { AF_INET, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from '../../src/system/constants.ts';
 import { check } from '../../src/system/error.ts';
 import { readSockaddr, writeSockaddr } from '../../src/system/memory.ts';
-import { addressOf, bindSocket, close, duplicate, getsockname, listen, socket } from '../../src/system/syscalls.ts';
+import { accept4, addressOf, bindSocket, close, duplicate, getsockname, listen, socket } from '../../src/system/syscalls.ts';
+import { listenUnix } from '../../src/system/unix-listener.ts';
 import { temporaryFolder, until } from '../guest/process.ts';
+import { MessageEnd, UnconnectedEnd, type VmEnd } from './vm-ends.ts';
 import { arpRequest, BIG_32, framed, LITTLE_16, plugStream } from './stream-guest.ts';
 
 const MAC = '5a:94:ef:e4:0c:ee';
@@ -187,6 +189,58 @@ test('a descriptor that listens is a listener, whose file is left to whoever has
     assert.equal(taken, name);
     await plugStream(guest, guest, BIG_32, MAC).dhcp();
   }
+  await network.close();
+});
+
+test('a URL opens each kind of message link, and its VM is answered', async () => {
+  const { network, folder, told, open } = await world();
+  let host = 10;
+  // Each from an address of its own: one belongs to the VM that uses it.
+  const answered = async (vm: VmEnd): Promise<void> => {
+    const request = arpRequest(`5a:94:ef:00:00:${host}`);
+    request[31] = host++;
+    vm.send(request);
+    let reply: Uint8Array | null = null;
+    await until(() => (reply = vm.receive()) !== null, 'the answer');
+    assert.equal(reply!.length, 42);
+  };
+  const paths = ['bess', 'vfkit', 'ours'].map((name) => join(folder, name));
+  await open(`bess+unixpacket://${paths[0]}?name=uml`);
+  const uml = MessageEnd.unix(SOCK_SEQPACKET, paths[0]!);
+  await answered(uml);
+  await open(`vfkit+unixgram://${paths[1]}?name=mac`);
+  const mac = MessageEnd.unix(SOCK_DGRAM, paths[1]!, join(folder, 'vfkit-1.sock'));
+  mac.send(Buffer.from('VFKT'));
+  await answered(mac);
+  await open(`dgram+unix://${paths[2]}?remote=${folder}/qemu&name=dgram`);
+  const qemu = UnconnectedEnd.unix(paths[2]!, join(folder, 'qemu'));
+  await answered(qemu);
+  await open('dgram+mcast://230.0.0.1:0?interface=127.0.0.1&name=group');
+  const far = MessageEnd.unix(SOCK_SEQPACKET, paths[0]!);
+  await until(() => network.portCount === 5, 'the second VM');
+  assert.deepEqual(
+    network.ports.map(({ name }) => name),
+    ['uml', 'mac', 'dgram', 'group', 'uml-2'],
+  );
+  assert.deepEqual(
+    told.filter((what) => !what.startsWith('connected')),
+    [],
+  );
+  for (const vm of [uml, mac, qemu, far]) vm.close();
+  await network.close();
+});
+
+test('an inherited socket of messages is a VM; one of another kind than the link says is refused', async () => {
+  const { network, folder, open } = await world();
+  const { fd } = listenUnix(join(folder, 'packets'), 1, { type: SOCK_SEQPACKET });
+  const vm = MessageEnd.unix(SOCK_SEQPACKET, join(folder, 'packets'));
+  const near = check(accept4(fd, 0, 0, 0), 'accept');
+  await open(`bess+fd:${near}?name=uml`);
+  vm.send(arpRequest(MAC));
+  await until(() => vm.receive() !== null, 'the answer');
+  vm.close();
+  await once(network, 'disconnected');
+  await assert.rejects(open(`dgram+fd:${fd}`), { code: 'EINVAL', message: /want a datagram socket/ });
   await network.close();
 });
 

@@ -113,7 +113,11 @@ complies({
   name: 'an inherited connection',
   async open(environment, folder) {
     const [near, far] = pair(folder, 'inherited');
-    const link = openDescriptor({ transport: 'descriptor', kind: 'fd', descriptor: near, offload: false }, environment, receiveQemu(false));
+    const link = openDescriptor(
+      { transport: 'descriptor', kind: 'fd', descriptor: near, offload: false, largeFrames: false },
+      environment,
+      receiveQemu(false),
+    );
     return Promise.resolve(single(link, far));
   },
 });
