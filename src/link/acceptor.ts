@@ -1,6 +1,7 @@
 /** Accepts the connections of a listening socket, and waits a moment where there is no descriptor or memory for one. */
 import { EPOLLIN, SOCK_CLOEXEC, SOCK_NONBLOCK } from '../system/constants.ts';
 import { EAGAIN, ECONNABORTED, EINTR } from '../system/errno.ts';
+import { scratchAddress, scratchLength } from '../system/scratch.ts';
 import { accept4 } from '../system/syscalls.ts';
 import { Timer } from '../runtime/timer-wheel.ts';
 import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
@@ -18,7 +19,10 @@ export class Acceptor implements Watcher {
   readonly #retry: Timer;
   #closed = false;
 
-  /** `accepted` takes over each connection's descriptor (nonblocking); `fd` stays the caller's. Throws SystemError. */
+  /**
+   * `accepted` takes over each connection's descriptor (nonblocking); the peer's address lies in the scratch memory then. `fd` stays the
+   * caller's. Throws SystemError.
+   */
   constructor(fd: number, loop: TurnLoop, accepted: (fd: number) => void) {
     this.#fd = fd;
     this.#loop = loop;
@@ -29,7 +33,7 @@ export class Acceptor implements Watcher {
 
   ready(): void {
     while (!this.#closed) {
-      const fd = accept4(this.#fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      const fd = accept4(this.#fd, scratchAddress(), scratchLength(), SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) this.#accepted(fd);
       else if (fd === -EAGAIN) return;
       else if (fd !== -ECONNABORTED && fd !== -EINTR) {
