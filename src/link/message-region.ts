@@ -33,6 +33,9 @@ export class MessageRegion {
   /** -1 for what was too long. */
   readonly #lengths: Int32Array = new Int32Array(SLOTS);
 
+  /** Slots that the last call has filled. */
+  #used = 0;
+
   private constructor(arena: Arena) {
     const size = MessageHeaders.bytes(SLOTS) + MessageHeaders.bytes(SENDS) + (SLOTS + 1) * NAME;
     this.#slots = arena.allocate(SLOTS * STRIDE);
@@ -47,7 +50,10 @@ export class MessageRegion {
     this.#received = new MessageHeaders(arena.words, this.#base, headers, SLOTS);
     this.#sent = new MessageHeaders(arena.words, this.#base, headers + MessageHeaders.bytes(SLOTS), SENDS);
     this.#names = headers + MessageHeaders.bytes(SLOTS) + MessageHeaders.bytes(SENDS);
-    for (let i = 0; i < SLOTS; i++) this.#received.buffer(i, this.at(i), MESSAGE_LIMIT);
+    for (let i = 0; i < SLOTS; i++) {
+      this.#received.buffer(i, this.at(i), MESSAGE_LIMIT);
+      this.#received.name(i, this.senderAt(i), SOCKADDR_UN);
+    }
   }
 
   /** Throws RangeError when the arena is full. It stays as long as its arena. */
@@ -62,9 +68,10 @@ export class MessageRegion {
 
   /** Receives what a socket has, at most a batch. Returns the number of messages, or a negative errno. */
   receive(fd: number): number {
-    // The kernel has written over the length of each name.
-    for (let i = 0; i < SLOTS; i++) this.#received.name(i, this.senderAt(i), SOCKADDR_UN);
+    // The kernel has written over the lengths of the names.
+    for (let i = 0; i < this.#used; i++) this.#received.name(i, this.senderAt(i), SOCKADDR_UN);
     const count = recvmmsg(fd, this.#received.address, SLOTS, MSG_DONTWAIT);
+    this.#used = Math.max(count, 0);
     for (let i = 0; i < count; i++) this.#lengths[i] = this.#received.truncated(i) ? -1 : this.#received.length(i);
     return count;
   }
