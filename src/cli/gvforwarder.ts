@@ -87,7 +87,13 @@ async function retry(options: ForwarderOptions, log: Log): Promise<void> {
   for (const name of SIGNALS) process.once(name, () => abort.abort());
   const arena = new Arena(ARENA);
   const loop = new TurnLoop(arena);
-  const run = { loop, arena, info: (text: string) => log.info(text), warning: (text: string) => log.warning(text) };
+  const run = {
+    loop,
+    arena,
+    debug: (text: string) => log.debug(text),
+    info: (text: string) => log.info(text),
+    warning: (text: string) => log.warning(text),
+  };
   try {
     while (!signal.aborted) {
       log.error(await forward(options, run, signal));

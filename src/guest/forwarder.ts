@@ -37,6 +37,7 @@ export interface ForwarderOptions {
 export interface ForwarderEnvironment {
   readonly loop: TurnLoop;
   readonly arena: Arena;
+  readonly debug: (text: string) => void;
   readonly info: (text: string) => void;
   readonly warning: (text: string) => void;
 }
@@ -133,7 +134,11 @@ class Run {
       ended: (reason) => this.#end(reason),
       intercept: (bytes, at, length) => this.#dhcp !== null && this.#dhcp.take(bytes, at, length),
     });
-    this.#open.push(() => wire.close('the run has ended'));
+    this.#open.push(() => {
+      wire.close('the run has ended');
+      const { framesToStream, framesToTap, dropped } = wire.counters;
+      this.#environment.debug(`${framesToStream} frames to the host, ${framesToTap} from it, ${dropped} dropped`);
+    });
     return wire;
   }
 

@@ -1,11 +1,11 @@
 /** gvforwarder in a network namespace against gvproxy's `/connect`: the kernel's own TCP on both sides of it (contract §15.1). */
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ConnectServer, ForwarderNamespace } from './forwarder-namespace.ts';
 import { randomBytes, serveFiles, serveHash, sha256 } from './host-servers.ts';
-import { execute, ROOT, Running, temporaryFolder, until } from './process.ts';
+import { GVPROXY, ROOT, Running, temporaryFolder, until } from './process.ts';
 import { missing } from './requirement.ts';
 
 const needs = ['root', 'tun', 'ip', 'ping', 'python3', 'curl'];
@@ -177,23 +177,28 @@ describe('gvforwarder and what it lives with', { skip: missing(...needs) }, () =
     writeFileSync(guest.resolver, '# before\n');
   });
 
-  test('§5.2: over the standard input and output of a program', async () => {
-    const script = join(temporaryFolder(), 'through');
-    writeFileSync(
-      script,
-      `#!${process.execPath}
-const socket = require('node:net').connect(process.argv[2].split('=')[1]);
-socket.write('POST /connect HTTP/1.1\\r\\nHost: \\r\\n\\r\\n');
-process.stdin.pipe(socket).pipe(process.stdout);
-`,
+  test('§15.1: the recipe for WSL: over the standard input and output of a gvproxy that it starts and ends', async () => {
+    writeFileSync(guest.resolver, 'nameserver 9.9.9.9\n');
+    const home = temporaryFolder();
+    const [script, pid] = [join(home, 'gvproxy.exe'), join(home, 'pid')];
+    writeFileSync(script, `#!/bin/sh\nexec ${process.execPath} ${GVPROXY} -ssh-port -1 "$@"\n`, { mode: 0o755 });
+    const forwarder = await guest.join(
+      `stdio:${script}?listen-stdio=accept&pid-file=${pid}`,
+      '-iface',
+      'eth1',
+      '-stop-if-exist',
+      '',
+      '-debug',
     );
-    chmodSync(script, 0o755);
-    const forwarder = await guest.join(`stdio:${script}?socket=${server.path}`);
+    assert.ok(existsSync(pid));
     assert.doesNotMatch(forwarder.output, /offload/);
-    assert.match(await guest.succeed('ping', '-c', '1', '-W', '2', HOST), / 0% packet loss/);
+    assert.match(await guest.succeed('ping', '-c', '1', '-W', '2', '192.168.127.1'), / 0% packet loss/);
+    assert.equal(guest.resolverText, '# by gvforwarder, from DHCP\nnameserver 192.168.127.1\n');
     assert.equal(await guest.stop(), 0);
-    const { stdout } = await execute('ps', ['-eo', 'args']);
-    assert.ok(!stdout.includes(script), 'the program went with it');
+    await until(() => !existsSync(pid), 'the end of gvproxy');
+    const [, up, down] = /level=debug msg="(\d+) frames to the host, (\d+) from it, 0 dropped"/.exec(forwarder.output)!;
+    assert.ok(Number(up) >= 5 && Number(down) >= 2, forwarder.output);
+    assert.equal(guest.resolverText, 'nameserver 9.9.9.9\n');
   });
 });
 
