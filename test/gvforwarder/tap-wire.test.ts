@@ -1,5 +1,6 @@
 /** Frames through the wire. A seqpacket socket stands for the device: one call, one frame, as with TAP. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
@@ -219,4 +220,41 @@ test('§15.1: the end of either side ends the wire once, with the reason', async
   const closed = world(t, VPNKIT_FRAMING);
   closed.wire.close('enough');
   assert.deepEqual(closed.ended, ['enough']);
+});
+
+test('a thousand wires that come and go leave no descriptor, no memory and no phase behind', async (t) => {
+  const arena = new Arena(8 << 20);
+  const loop = new TurnLoop(arena);
+  t.after(() => loop.close());
+  const join = (): void => {
+    const [tap, kernel] = socketpair(SEQPACKET);
+    const [stream, far] = socketpair();
+    let ended = '';
+    const events = { ended: (reason: string) => void (ended = reason), intercept: () => false };
+    const wire = new TapWire(tap, stream, VNET_FRAMING, loop, arena, events);
+    assert.ok(wire.send(frameOf(60)));
+    wire.close('done');
+    assert.equal(ended, 'done');
+    for (const fd of [tap, kernel, far]) assert.equal(close(fd), 0);
+    // The wire has closed it.
+    assert.ok(close(stream) < 0);
+  };
+  join();
+  const open = readdirSync('/proc/self/fd').length;
+  for (let i = 0; i < 1000; i++) join();
+  await turn();
+  assert.equal(readdirSync('/proc/self/fd').length, open);
+
+  // Where there is no room, nothing is kept either.
+  const region = arena.allocate(4 << 20);
+  const [stream, far] = socketpair();
+  const events = { ended: () => assert.fail(), intercept: () => false };
+  const rest: number[] = [];
+  for (let at = arena.allocate(1 << 20); at >= 0; at = arena.allocate(1 << 20)) rest.push(at);
+  assert.throws(() => new TapWire(far, stream, VNET_FRAMING, loop, arena, events), RangeError);
+  assert.ok(close(stream) < 0, 'the stream is taken over all the same');
+  arena.free(region, 4 << 20);
+  for (const at of rest) arena.free(at, 1 << 20);
+  close(far);
+  join();
 });
