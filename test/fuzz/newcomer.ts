@@ -1,5 +1,4 @@
 /** A VM that comes after whatever happened: the network must serve it as if nothing had. */
-import { parseMac } from '../../src/packet/mac.ts';
 import * as dhcp from '../../src/packet/dhcpv4.ts';
 import * as ipv4 from '../../src/packet/ipv4.ts';
 import * as tcp from '../../src/packet/tcp.ts';
@@ -7,10 +6,8 @@ import * as udp from '../../src/packet/udp.ts';
 import * as frames from './frames.ts';
 import { Judge, type Packet, Verdict } from './judge.ts';
 import { Step } from './program.ts';
-import { GATEWAY, HOST_ADDRESS, SUBNET, type World } from './world.ts';
+import { GATEWAY, HOST_ADDRESS, NEWCOMER, NEWCOMER_MAC, type World } from './world.ts';
 
-const MAC = parseMac('5a:94:ef:e4:02:00')!;
-const ADDRESS = SUBNET + 200;
 const PORT = 50_000;
 const BLANK = new Step(new Uint8Array(16));
 
@@ -29,7 +26,7 @@ export async function serveNewcomer(world: World): Promise<void> {
   });
   if (port === null) throw new Verdict('a newcomer finds no room');
   const send = (destination: number, protocol: number, payload: Uint8Array): void => {
-    const frame = frames.packet({ mac: MAC, source: destination === -1 ? 0 : ADDRESS, destination }, protocol, payload);
+    const frame = frames.packet({ mac: NEWCOMER_MAC, source: destination === -1 ? 0 : NEWCOMER, destination }, protocol, payload);
     frames.mendChecksums(frame);
     port.send(frame);
     world.turn();
@@ -40,7 +37,7 @@ export async function serveNewcomer(world: World): Promise<void> {
   };
   world.host.answer = 0;
   const discover = new Step(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0));
-  send(-1, ipv4.PROTOCOL_UDP, frames.udpBytes(68, 67, frames.dhcpBytes(MAC, discover)));
+  send(-1, ipv4.PROTOCOL_UDP, frames.udpBytes(68, 67, frames.dhcpBytes(NEWCOMER_MAC, discover)));
   expect('offer', ({ protocol, payload }) => {
     if (protocol !== ipv4.PROTOCOL_UDP || udp.destinationPort(payload, 0) !== 68) return false;
     return dhcp.readDhcp(payload.subarray(udp.HEADER))?.options.get(dhcp.OPTION_MESSAGE_TYPE)?.[0] === dhcp.OFFER;
@@ -54,7 +51,7 @@ export async function serveNewcomer(world: World): Promise<void> {
   send(HOST_ADDRESS, ipv4.PROTOCOL_TCP, frames.tcpBytes(syn, new Uint8Array(0), new Uint8Array(0)));
   expect('connection', ({ protocol, payload }) => protocol === ipv4.PROTOCOL_TCP && (tcp.flags(payload, 0) & 0x3f) === (tcp.SYN | tcp.ACK));
   // The memory of the datagram put together last goes back with the next fragment.
-  const fragment = frames.packet({ mac: MAC, source: ADDRESS, destination: GATEWAY }, ipv4.PROTOCOL_UDP, new Uint8Array(0));
+  const fragment = frames.packet({ mac: NEWCOMER_MAC, source: NEWCOMER, destination: GATEWAY }, ipv4.PROTOCOL_UDP, new Uint8Array(0));
   fragment[20] = 0x20;
   port.send(fragment);
   world.turn();

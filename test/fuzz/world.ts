@@ -14,7 +14,8 @@ import { arenaSum } from '../../src/runtime/arena-checksum.ts';
 import { ManualClock, SeededRandom } from '../../src/runtime/clock.ts';
 import { TimerWheel } from '../../src/runtime/timer-wheel.ts';
 import { type FrameSink, MemoryPort } from '../../src/link/memory-port.ts';
-import { Switch } from '../../src/switch/switch.ts';
+import type { Port } from '../../src/link/port.ts';
+import { type Guard, Switch } from '../../src/switch/switch.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
 import { EchoForwarder } from '../../src/flow/echo.ts';
 import { FlowPolicy } from '../../src/flow/policy.ts';
@@ -36,6 +37,9 @@ export const GATEWAY = parseIpv4('192.168.127.1')!;
 export const HOST_ADDRESS = parseIpv4('192.168.127.254')!;
 export const SUBNET = parseIpv4('192.168.127.0')!;
 const MASK = parseIpv4('255.255.255.0')!;
+/** Who comes when a program's VMs have gone (newcomer.ts). */
+export const NEWCOMER = SUBNET + 200;
+export const NEWCOMER_MAC = parseMac('5a:94:ef:e4:02:00')!;
 export const GATEWAY_MAC = parseMac('5a:94:ef:e4:0c:dd')!;
 /** Rounds of one turn: work that calls for ever more work is a fault. */
 const ROUNDS = 50_000;
@@ -43,11 +47,12 @@ const ROUNDS = 50_000;
 const REST = 48 * 3_600_000;
 const REST_STEPS = 20_000;
 
-/** The worlds there are: the last is short of memory and of table space, so that refusals are found. */
-const WORLDS: readonly { mtu: number; arena: number; flows: number; linkWindow: number }[] = [
+/** The worlds there are: the third is short of memory and of table space, so that refusals are found; in the last VMs are guarded. */
+const WORLDS: readonly { mtu: number; arena: number; flows: number; linkWindow: number; guard?: Guard; isolation?: boolean }[] = [
   { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024 },
   { mtu: 65_520, arena: 128 << 20, flows: 65_536, linkWindow: 2 << 20 },
   { mtu: 68, arena: 20 << 20, flows: 24, linkWindow: 512 * 1024 },
+  { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, guard: 'lease', isolation: true },
 ];
 export const WORLD_COUNT: number = WORLDS.length;
 
@@ -95,7 +100,7 @@ export class World {
   longestTurn = 0;
 
   constructor(number: number) {
-    const { mtu, arena: size, flows, linkWindow } = WORLDS[number % WORLDS.length]!;
+    const { mtu, arena: size, flows, linkWindow, guard = 'mac', isolation = false } = WORLDS[number % WORLDS.length]!;
     this.mtu = mtu;
     const arena = new CountingArena(size);
     this.arena = arena;
@@ -118,7 +123,10 @@ export class World {
     });
     const { gateway } = this;
     const now = (): number => timers.now;
-    this.switch = new Switch({ bytes: arena.bytes, gatewayMac: GATEWAY_MAC, gateway, now });
+    this.switch = new Switch({ bytes: arena.bytes, sum, mtu, gatewayMac: GATEWAY_MAC, gateway, now, guard, isolation });
+    // The programs' VMs, and the newcomer that comes when they have gone, need not ask.
+    for (let i = 0; i < 10; i++) this.switch.leases?.reserve(SUBNET + 10 + i, 0x5a94, 0xefe40100 + i);
+    this.switch.leases?.reserve(NEWCOMER, NEWCOMER_MAC.hi, NEWCOMER_MAC.lo);
     gateway.connect(this.switch);
     const policy = new FlowPolicy({ nat: new Map([[HOST_ADDRESS, parseIpv4('127.0.0.1')!]]), allowLinkLocal: false });
     const wake = (): void => {
@@ -143,7 +151,18 @@ export class World {
     gateway.onReport((report) => this.udp.report(report));
     this.leases = new LeasePool({ subnet: SUBNET, mask: MASK, reserved: [GATEWAY, HOST_ADDRESS], statics: new Map(), now });
     gateway.onDetached((port) => this.leases.detached(port));
-    this.dhcp = new DhcpServer({ pool: this.leases, gateway: GATEWAY, mask: MASK, mtu, searchDomains: ['example.com', 'internal'] });
+    const leased = (mac: string, address: number, vm: Port): void => {
+      const { hi, lo } = parseMac(mac)!;
+      this.switch.leases?.lease(address, hi, lo, vm);
+    };
+    this.dhcp = new DhcpServer({
+      pool: this.leases,
+      gateway: GATEWAY,
+      mask: MASK,
+      mtu,
+      searchDomains: ['example.com', 'internal'],
+      leased,
+    });
     this.upstream = new HostileUpstream(timers);
     this.#forwarder = new Forwarder(this.upstream, () => ['192.0.2.1', '192.0.2.2'], random);
     const zones = new Zones(internalZones('192.168.127.1', '192.168.127.254'));
