@@ -17,6 +17,8 @@ const COUNTED = 100_000;
 
 export interface Subject {
   readonly name: string;
+  /** Of one operation. Default 1. */
+  readonly frames?: number;
   /** Runs the operation `times` times: the loop is the subject's, so that no call is counted. */
   run(times: number): void;
 }

@@ -6,20 +6,18 @@ import { Segment } from '../../src/flow/tcp/segment.ts';
 import { Neighbour } from '../../src/gateway/neighbour.ts';
 import { Spans } from '../../src/host/endpoint.ts';
 import { QEMU_FRAMING } from '../../src/link/framing.ts';
-import { type Port, portCounters } from '../../src/link/port.ts';
+import type { Port } from '../../src/link/port.ts';
 import { Deframer, ReceiveRegion } from '../../src/link/receive-region.ts';
 import { TransmitBuffer } from '../../src/link/transmit-buffer.ts';
 import { MAPPED } from '../../src/packet/address.ts';
 import { sum as plainSum } from '../../src/packet/checksum.ts';
-import * as ethernet from '../../src/packet/ethernet.ts';
-import { parseMac } from '../../src/packet/mac.ts';
 import * as tcp from '../../src/packet/tcp.ts';
 import { arenaSum } from '../../src/runtime/arena-checksum.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { SeededRandom } from '../../src/runtime/clock.ts';
 import { Timer, TimerWheel } from '../../src/runtime/timer-wheel.ts';
-import { Switch } from '../../src/switch/switch.ts';
 import type { Subject } from './measure.ts';
+import { openPort, SWITCHED } from './switched.ts';
 
 const FRAME = 1514;
 /** Where results go, so that what brings them about is not optimized away. */
@@ -34,8 +32,7 @@ export const SUBJECTS: readonly (() => Subject)[] = [
   plainChecksum,
   deframer,
   transmitBuffer,
-  switchToGateway,
-  switchToPort,
+  ...SWITCHED,
   () => flowTable(1),
   () => flowTable(10_000),
   segmentRead,
@@ -95,52 +92,6 @@ function transmitBuffer(): Subject {
     else buffer.commit(at + QEMU_FRAMING.prefix, FRAME);
     return at;
   });
-}
-
-/** A port that takes frames and forgets them. */
-function openPort(arena: Arena, id: number): Port {
-  const at = arena.allocate(1 << 17);
-  return {
-    id,
-    name: 'open',
-    headroom: 4,
-    offload: false,
-    largestFrame: 0,
-    counters: portCounters(),
-    tap: null,
-    claim: () => at,
-    commit: () => {},
-  };
-}
-
-const GATEWAY = parseMac('5a:94:ef:e4:0c:dd')!;
-const FIRST = parseMac('5a:94:ef:e4:0c:ee')!;
-const SECOND = parseMac('5a:94:ef:e4:0c:ef')!;
-
-function switched(name: string, to: { hi: number; lo: number }): Subject {
-  const arena = new Arena(4 << 20);
-  const gateway = { input: (): void => void sink++, endOfBatch: (): void => {}, drained: (): void => {}, detached: (): void => {} };
-  const timers = new TimerWheel(0.5);
-  const network = new Switch({ bytes: arena.bytes, gatewayMac: GATEWAY, gateway, now: () => timers.now });
-  const [one, two] = [openPort(arena, 0), openPort(arena, 1)];
-  network.attached(one);
-  network.attached(two);
-  const at = arena.allocate(4096);
-  ethernet.write(arena.bytes, at, GATEWAY.hi, GATEWAY.lo, SECOND.hi, SECOND.lo, ethernet.TYPE_IPV4);
-  network.frame(two, at, FRAME);
-  ethernet.write(arena.bytes, at, to.hi, to.lo, FIRST.hi, FIRST.lo, ethernet.TYPE_IPV4);
-  return subject(name, () => {
-    network.frame(one, at, FRAME);
-    return 0;
-  });
-}
-
-function switchToGateway(): Subject {
-  return switched('Switch, a frame for the gateway', GATEWAY);
-}
-
-function switchToPort(): Subject {
-  return switched('Switch, a frame for another VM', SECOND);
 }
 
 /** A flow as the table sees it; a class, as the engines' are: objects put together by spreading are ten times slower to read. */

@@ -4,6 +4,7 @@
  */
 import { TRAFFIC } from '../../bench/micro/frame-traffic.ts';
 import { allocated } from '../../bench/micro/measure.ts';
+import { SWITCHED } from '../../bench/micro/switched.ts';
 import { ReceiveRegion } from '../../src/link/receive-region.ts';
 import type { StreamPort } from '../../src/link/stream-port.ts';
 import { StreamPorts } from '../../src/link/stream-ports.ts';
@@ -24,6 +25,15 @@ for (const begin of TRAFFIC) {
   const { frames, rounds } = network;
   const bytes = await allocated(() => run(FRAMES));
   console.log(JSON.stringify({ name, bytes, frames: network.frames - frames, rounds: network.rounds - rounds }));
+}
+
+for (const begin of SWITCHED) {
+  const subject = begin();
+  const { name, frames = 1 } = subject;
+  const times = Math.ceil(FRAMES / frames);
+  subject.run(WARM_UP / frames);
+  const bytes = await allocated(() => subject.run(times));
+  console.log(JSON.stringify({ name, bytes, frames: times * frames, rounds: 0 }));
 }
 
 /** The listener's part of a round in which a VM is sent a frame. The loop's is left out: only the phase is kept. */
