@@ -158,6 +158,31 @@ class Conversation {
   }
 }
 
+test('a VM that doesn’t read loses what is sent to it, and the others lose nothing', { timeout: 30_000 }, async () => {
+  const { network, attach } = await listening();
+  const [one, other, slow] = [await attach(), await attach(), await attach()];
+  const header = (to: number, from: number): string => `${macOf(to)}${macOf(from)}88b5`.replaceAll(':', '');
+  const conversation = new Conversation(one, other, macOf(2).replaceAll(':', ''));
+  for (const [socket, index] of [
+    [other, 2],
+    [slow, 3],
+  ] as const)
+    socket.write(framed(Buffer.from(`5a94efe40cdd${header(0, index).slice(12)}`, 'hex')));
+  while (network.stations.size < 2) await setImmediate();
+  slow.pause();
+  const flood = framed(Buffer.concat([Buffer.from(header(3, 1), 'hex'), Buffer.alloc(60_000)]));
+  for (let i = 0; network.ports[2]!.counters.txDropped < 100; i++) {
+    assert.ok(i < 5000, 'it takes everything');
+    one.write(flood);
+    conversation.send(header(2, 1));
+    if (i % 16 === 0) await conversation.settled();
+  }
+  await conversation.settled();
+  assert.equal(network.ports[1]!.counters.txDropped, 0);
+  for (const socket of [one, other, slow]) socket.destroy();
+  await network.close();
+});
+
 /** What a VM says when it comes up, as it goes over its socket: questions of all kinds, one of them to every VM. */
 async function recorded(): Promise<Buffer> {
   const { network, attach } = await listening();
