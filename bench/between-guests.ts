@@ -42,7 +42,7 @@ async function stream(gateway: Child, seconds: number): Promise<Throughput> {
     if (!(await until(() => server.stdout.includes('Server listening'), PATIENCE)))
       throw new Error(`iperf3 does not listen: ${server.stderr}`);
     const before = processorSeconds(gateway.pid);
-    const client = ['netns', 'exec', NAMESPACES[0]!, 'iperf3', '-c', ADDRESSES[1]!, '-C', 'cubic', '-t', String(seconds), '-J'];
+    const client = ['netns', 'exec', NAMESPACES[0]!, 'iperf3', '-c', ADDRESSES[1]!, '-C', 'cubic', '-Z', '-t', String(seconds), '-J'];
     const { stdout, stderr } = await execute('ip', client, seconds * 1000 + GRACE);
     return evaluate(stdout, stderr, processorSeconds(gateway.pid) - before);
   } finally {
