@@ -75,7 +75,7 @@ test('the usage lists every flag, and none is refused', async () => {
   const { stderr, status } = await call('gvproxy', '-help');
   assert.equal(status, 0);
   const flags = [...stderr.matchAll(/^ {2}-(\S+)( \w+)?\n {4}\t(.*)$/gm)];
-  assert.equal(flags.length, 29);
+  assert.equal(flags.length, 31);
   const marked = flags.filter(([, , , text]) => /not in this version/.test(text!));
   assert.deepEqual(marked, []);
 });

@@ -183,11 +183,14 @@ test('a descriptor that listens is a listener, whose file is left to whoever has
   await open(`fd:${descriptorOf(tcp)}?name=web`);
   tcp.close();
   await once(tcp, 'close');
-  for (const name of ['web', 'web-2']) {
+  for (const [name, mac] of [
+    ['web', MAC],
+    ['web-2', '5a:94:ef:00:00:77'],
+  ] as const) {
     const guest = connect(port, '127.0.0.1');
     const [{ name: taken }] = (await once(network, 'connected')) as [{ name: string }];
     assert.equal(taken, name);
-    await plugStream(guest, guest, BIG_32, MAC).dhcp();
+    await plugStream(guest, guest, BIG_32, mac).dhcp();
   }
   await network.close();
 });
