@@ -1,4 +1,5 @@
 /** `/v1/events`: what happens, as server-sent events (HTML standard §9.2). */
+import type { LinkKind } from '../../network.ts';
 import { createRoute, z } from '@hono/zod-openapi';
 import type { V1App } from './app.ts';
 import { ApiError, errorResponses } from './errors.ts';
@@ -27,7 +28,7 @@ const query = z.strictObject({
 });
 
 const port = z.number().int();
-const link = z.enum(['qemu', 'socket']);
+const link = z.enum(['qemu', 'bess', 'vfkit', 'vpnkit', 'stdio', 'dgram', 'tap', 'fd', 'socket'] satisfies LinkKind[]);
 /** What `data` of each event is. */
 const eventSchemas = z
   .object({
