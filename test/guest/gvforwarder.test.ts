@@ -197,7 +197,8 @@ describe('gvforwarder and what it lives with', { skip: missing(...needs) }, () =
     assert.equal(await guest.stop(), 0);
     await until(() => !existsSync(pid), 'the end of gvproxy');
     const [, up, down] = /level=debug msg="(\d+) frames to the host, (\d+) from it, 0 dropped"/.exec(forwarder.output)!;
-    assert.ok(Number(up) >= 5 && Number(down) >= 2, forwarder.output);
+    // DHCP asks twice, and two pings have their answers; ours does not pass on those of DHCP.
+    assert.ok(Number(up) >= 4 && Number(down) >= 2, forwarder.output);
     assert.equal(guest.resolverText, 'nameserver 9.9.9.9\n');
   });
 });
