@@ -154,7 +154,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
     });
     const nat = new Map(Object.entries(options.nat).map(([from, to]) => [word(from), word(to)]));
-    const policy = new FlowPolicy({ nat, allowLinkLocal: options.ec2MetadataAccess });
+    const policy = new FlowPolicy({
+      nat,
+      allowLinkLocal: options.ec2MetadataAccess,
+      ...(options.isolation && { leadsToGuest: (protocol, port) => this.#forwards.has(protocol === PROTOCOL_TCP ? 'tcp' : 'udp', port) }),
+    });
     const linkWindow = options.mtu > LARGE_MTU ? WINDOW_LARGE_MTU : WINDOW_SMALL_MTU;
     const wake = (): void => this.#loop.wake();
     const gateway = this.#gateway;

@@ -42,6 +42,12 @@ export class Forwards {
     this.#limit = limit;
   }
 
+  /** Whether a port of the host leads to a guest. */
+  has(protocol: 'tcp' | 'udp', port: number): boolean {
+    for (const forward of this.#forwards.values()) if (forward.protocol === protocol && forward.boundPort === port) return true;
+    return false;
+  }
+
   /** Listens, and goes on until it is unexposed or closed. Rejects with ForwardError. */
   async expose(request: ForwardRequest): Promise<Forward> {
     const [forward] = await this.exposeAll([request]);

@@ -15,7 +15,8 @@ const VMS = 64;
 const realTime = {
   now: () => performance.now(),
   after: (ms: number, run: () => void): (() => void) => {
-    const timer = setTimeout(run, ms);
+    // A guest that is unplugged in mid-sentence goes on trying; its sockets keep the process alive as long as they are wanted.
+    const timer = setTimeout(run, ms).unref();
     return () => clearTimeout(timer);
   },
 };
@@ -90,6 +91,31 @@ test('VMs that are kept apart ping the gateway and nobody else, also by way of t
   );
   for (const each of all) each.socket.destroy();
   await network.close();
+});
+
+test('VMs that are kept apart don’t meet on the host’s loopback, where ports are forwarded', { timeout: 30_000 }, async () => {
+  for (const isolation of [true, false]) {
+    const { network, attach } = await listening({ isolation });
+    const all = await guests(attach, 2);
+    const [one, other] = all.map(({ guest }) => guest) as [SoftGuest, SoftGuest];
+    const datagrams: string[] = [];
+    other.listen(22, (socket) => socket.end(Buffer.from('in')));
+    other.onDatagram(53, ({ payload }) => void datagrams.push(Buffer.from(payload).toString()));
+    const tcp = network.forward('127.0.0.1:0', `${other.address}:22`);
+    const udp = network.forward('udp:127.0.0.1:0', `${other.address}:53`);
+    const reached = one.connect('192.168.127.254', tcp.port);
+    if (isolation) await assert.rejects(reached, /refused|reset/i);
+    else (await reached).destroy();
+    one.sendDatagram(5000, '192.168.127.254', udp.port, Buffer.from('question'));
+    for (let i = 0; i < 100 && datagrams.length === 0 && network.counters.udp.refused === 0; i++) await pause(5);
+    assert.deepEqual(datagrams, isolation ? [] : ['question']);
+    // The host's own programs still have the way.
+    const socket = connect(tcp.port, '127.0.0.1');
+    const [text] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(text.toString(), 'in');
+    for (const each of [socket, ...all.map((attached) => attached.socket)]) each.destroy();
+    await network.close();
+  }
 });
 
 test('with leases a VM that takes another’s address is not heard, and the other notices nothing', { timeout: 30_000 }, async () => {

@@ -37,7 +37,7 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
   const destinationPort = tcp.destinationPort(ctx.bytes, packet.payload);
   const target = ctx.policy.translate(destination);
   const accept = ctx.gateway.isLocal(destination) ? ctx.listener(destinationPort) : undefined;
-  if (accept === undefined && ctx.gateway.isLocal(target)) {
+  if (accept === undefined && (ctx.gateway.isLocal(target) || ctx.policy.isRoundabout(ipv4.PROTOCOL_TCP, target, destinationPort))) {
     counters.refused++;
     return refuse(ctx, packet, segment);
   }

@@ -1,6 +1,7 @@
 /** How a conversation begins, and who makes room for it. */
 import { IpAddress, MAPPED } from '../../packet/address.ts';
 import * as icmp from '../../packet/icmpv4.ts';
+import * as ipv4 from '../../packet/ipv4.ts';
 import * as udp from '../../packet/udp.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
@@ -40,7 +41,7 @@ export function openFromGuest(
     return null;
   }
   const target = policy.translate(destination);
-  if (gateway.isLocal(target)) {
+  if (gateway.isLocal(target) || policy.isRoundabout(ipv4.PROTOCOL_UDP, target, remotePort)) {
     counters.refused++;
     gateway.icmp.unreachable(packet, icmp.CODE_PORT);
     return null;
