@@ -168,6 +168,13 @@ describe('gvforwarder and what it lives with', { skip: missing(...needs) }, () =
     assert.equal(guest.resolverText, '# before\n');
   });
 
+  test('where neither is there it asks for the address itself', async () => {
+    const forwarder = guest.start(['-url', server.url], '/nowhere');
+    await guest.online();
+    assert.match(forwarder.output, /tap0 has 192\.168\.127\.2 for 3600 s, router 192\.168\.127\.1/);
+    assert.equal(await guest.stop(), 0);
+  });
+
   test('with the real udhcpc', { skip: missing('udhcpc', 'busybox') }, async () => {
     const forwarder = guest.start(['-url', server.url, '-dhcp', 'udhcpc']);
     await guest.online();
