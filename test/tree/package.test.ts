@@ -32,7 +32,14 @@ describe('the package as it is published', () => {
 
   test('has the files that its pages lead to, but for what README says of a clone', () => {
     const pages = files.filter((path) => path.endsWith('.md'));
-    assert.deepEqual(pages.toSorted(), ['CHANGELOG.md', 'README.md', 'docs/compatibility.md', 'docs/guests.md', 'docs/limits.md']);
+    assert.deepEqual(pages.toSorted(), [
+      'CHANGELOG.md',
+      'README.md',
+      'docs/compatibility.md',
+      'docs/guests.md',
+      'docs/limits.md',
+      'docs/links.md',
+    ]);
     const named: string[] = [];
     const cloned: string[] = [];
     for (const page of pages) {
