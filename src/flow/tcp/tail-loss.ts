@@ -21,7 +21,7 @@ const DELAYED_ACK = 50;
 
 /** Milliseconds until a probe makes sense; 0 when it makes none, or the retransmission timeout comes first. */
 export function tailTimeout(flow: TcpFlow): number {
-  if (!flow.link.lossy || flow.tailProbed || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
+  if (!flow.sack || !flow.link.lossy || flow.tailProbed || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
   // Behind a timeout everything is sent again anyway.
   if (flow.sndNxt !== flow.sndMax) return 0;
   const delay = Math.max(2 * flow.rtt.smoothed, SHORTEST) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);

@@ -96,3 +96,12 @@ test('a needless timeout tells of a link that loses acknowledgments: from then o
   assert.deepEqual(sender.later(60), [34]);
   assert.equal(sender.counters.tailProbes, 1);
 });
+
+test('a guest without SACK could not tell what a probe finds: it is sent none', () => {
+  const sender = grown(false);
+  const [flow] = [...sender.bench.engine];
+  flow!.link.lossy = true;
+  sender.put(5);
+  assert.deepEqual(sender.later(60), []);
+  assert.equal(sender.counters.tailProbes, 0);
+});
