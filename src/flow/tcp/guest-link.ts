@@ -7,6 +7,12 @@ export class GuestLink {
   waiting: Set<TcpFlow> = new Set();
   /** It has lost segments, or acknowledgments. */
   lossy = false;
+  /** Milliseconds of a round trip lately, smoothed over all flows: they wait in one queue. */
+  roundTrip = 0;
+
+  measured(sample: number): void {
+    this.roundTrip += (sample - this.roundTrip) / 8;
+  }
 
   /** Those that waited, who now may go on. */
   release(): Set<TcpFlow> {

@@ -34,12 +34,14 @@ export class RttEstimator {
     this.#started = now;
   }
 
-  /** `acknowledged` moved past the timed byte. */
-  acknowledge(acknowledged: number, now: number): void {
+  /** The guest has acknowledged up to `acknowledged`. Returns what that has measured; -1 when it is not past the timed byte. */
+  acknowledge(acknowledged: number, now: number): number {
     this.#backoff = 0;
-    if (!this.timing || ((acknowledged - this.sequence) | 0) <= 0) return;
+    if (!this.timing || ((acknowledged - this.sequence) | 0) <= 0) return -1;
     this.timing = false;
-    this.#measure(now - this.#started);
+    const sample = now - this.#started;
+    this.#measure(sample);
+    return sample;
   }
 
   /** A selective acknowledgment of what was sent only once took `milliseconds`; the cumulative one waits for repairs. */

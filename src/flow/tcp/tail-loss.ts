@@ -24,7 +24,8 @@ export function tailTimeout(flow: TcpFlow): number {
   if (!flow.sack || !flow.link.lossy || flow.tailProbed || flow.state < State.ESTABLISHED || flow.rtt.smoothed === 0) return 0;
   // Behind a timeout everything is sent again anyway.
   if (flow.sndNxt !== flow.sndMax) return 0;
-  const delay = Math.max(2 * flow.rtt.smoothed, SHORTEST) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);
+  const roundTrip = Math.max(flow.rtt.smoothed, flow.link.roundTrip);
+  const delay = Math.max(2 * roundTrip, SHORTEST) + (flow.flight <= flow.mss ? DELAYED_ACK : 0);
   return delay < flow.rtt.timeout ? delay : 0;
 }
 

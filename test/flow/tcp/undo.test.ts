@@ -105,3 +105,13 @@ test('a guest without SACK could not tell what a probe finds: it is sent none', 
   assert.deepEqual(sender.later(60), []);
   assert.equal(sender.counters.tailProbes, 0);
 });
+
+test('a probe waits for what other flows of the VM wait for: their queue is its own', () => {
+  const sender = grown();
+  const [flow] = [...sender.bench.engine];
+  flow!.link.lossy = true;
+  for (let i = 0; i < 50; i++) flow!.link.measured(60);
+  sender.put(5);
+  assert.deepEqual(sender.later(100), []);
+  assert.deepEqual(sender.later(40), [14]);
+});
