@@ -21,6 +21,8 @@ const IP = ethernet.HEADER;
 const EVERYBODY = -1;
 const BROADCAST: Mac = { hi: 0xffff, lo: -1 };
 const TTL = 64;
+/** Bytes of an answer that is read: servers fit theirs into one Ethernet packet, as the server of this project expects of clients. */
+const MESSAGE_LIMIT = 1500;
 
 /** Milliseconds before the first repetition; each next one comes after twice the time, up to the longest. */
 const FIRST_WAIT = 1000;
@@ -94,7 +96,8 @@ export class DhcpClient {
     const header = ip + ipv4.headerLength(bytes, ip);
     const end = Math.min(ip + ipv4.totalLength(bytes, ip), at + length);
     if (header + udp.HEADER > end || udp.destinationPort(bytes, header) !== CLIENT_PORT) return false;
-    const message = readDhcp(bytes.subarray(header + udp.HEADER, Math.min(header + udp.length(bytes, header), end)));
+    const payload = bytes.subarray(header + udp.HEADER, Math.min(header + udp.length(bytes, header), end));
+    const message = payload.length > MESSAGE_LIMIT ? undefined : readDhcp(payload);
     if (message === undefined || message.op !== BOOT_REPLY || message.xid !== this.#xid || this.#state === 'ended') return false;
     this.#answered(message, { hi: ethernet.macHi(bytes, at, ethernet.SOURCE), lo: ethernet.macLo(bytes, at, ethernet.SOURCE) });
     return true;

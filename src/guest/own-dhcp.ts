@@ -41,7 +41,11 @@ export function startOwnDhcp(
     bound: configure,
     lost(reason) {
       warning(reason);
-      device.unconfigure();
+      try {
+        device.unconfigure();
+      } catch (error) {
+        failed((error as Error).message);
+      }
     },
     silent: () => warning(`no DHCP server answers ${formatMac(mac.hi, mac.lo)} on ${name}`),
   });

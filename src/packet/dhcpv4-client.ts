@@ -96,7 +96,7 @@ export function leaseOf({ yourAddress, options }: DhcpMessage): DhcpLease {
     address: yourAddress,
     mask: words(OPTION_SUBNET_MASK)[0] ?? 0,
     router: words(OPTION_ROUTER)[0] ?? 0,
-    nameservers: words(OPTION_DNS),
+    nameservers: words(OPTION_DNS).slice(0, SERVER_LIMIT),
     search: readSearch(options.get(OPTION_SEARCH) ?? new Uint8Array(0)),
     server: words(OPTION_SERVER_ID)[0] ?? 0,
     mtu: mtu === undefined || mtu.length < 2 ? 0 : u16(mtu, 0),
@@ -107,13 +107,18 @@ export function leaseOf({ yourAddress, options }: DhcpMessage): DhcpLease {
 }
 
 const POINTER = 0xc0;
+/** Bytes of a name (RFC 1035 §3.1). Without a limit pointers to one long name make gigabytes of a message. */
+const NAME_LIMIT = 255;
+/** Domains and name servers that are taken: more than any resolver uses. */
+const SEARCH_LIMIT = 32;
+const SERVER_LIMIT = 8;
 /** Characters that a name in a resolver's file may have. */
 const PLAIN = /^[\w-]+$/;
 
 /** RFC 3397. What is malformed ends the list; names that no file should get are left out. */
 function readSearch(bytes: Uint8Array): string[] {
   const names: string[] = [];
-  for (let at = 0; at < bytes.length;) {
+  for (let at = 0; at < bytes.length && names.length < SEARCH_LIMIT;) {
     const name = readName(bytes, at);
     if (name === undefined) break;
     if (name.labels.length > 0 && name.labels.every((label) => PLAIN.test(label))) names.push(name.labels.join('.'));
@@ -127,6 +132,7 @@ function readName(bytes: Uint8Array, start: number): { labels: string[]; end: nu
   const labels: string[] = [];
   let end = -1;
   let piece = start;
+  let size = 1;
   for (let at = start; ;) {
     const length = bytes[at];
     if (length === undefined) return undefined;
@@ -138,7 +144,8 @@ function readName(bytes: Uint8Array, start: number): { labels: string[]; end: nu
       at = piece = target;
       continue;
     }
-    if (at + 1 + length > bytes.length) return undefined;
+    size += 1 + length;
+    if (at + 1 + length > bytes.length || size > NAME_LIMIT) return undefined;
     labels.push(Buffer.from(bytes.subarray(at + 1, at + 1 + length)).toString('latin1'));
     at += 1 + length;
   }

@@ -232,6 +232,7 @@ test('takes nothing that is not meant for it, whatever is cut off or spoiled', (
     assert.equal(world.sent.length, 1, what);
   }
   const world = new World();
+  assert.equal(world.answer(OFFER, [[43, new Uint8Array(1300)]]), false, 'longer than a packet: minutes could be spent on what it says');
   for (let length = 0; length < PAYLOAD + 240; length++) assert.equal(world.client.take(new Uint8Array(400).fill(0x45), 0, length), false);
   assert.ok(world.answer(ACK), 'its transaction, but not its turn: taken, and nothing happens');
   assert.equal(world.bound.length, 0);

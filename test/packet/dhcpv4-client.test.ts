@@ -94,6 +94,18 @@ test('search domains are read with and without compression, and no pointer leads
   assert.deepEqual(search(`0a${Buffer.from('a\nnameserv').toString('hex')}00`), []);
 });
 
+test('neither long names nor many of them, nor a thousand servers, come of one message', () => {
+  const long = '3f' + '61'.repeat(63);
+  const lease = (options: [number, string][]): DhcpLease => leaseOf(answer(options));
+  assert.equal(lease([[119, long.repeat(3) + '3d' + '61'.repeat(61) + '00']]).search[0]!.length, 253);
+  assert.deepEqual(lease([[119, long.repeat(4) + '00' + '036f6e6500']]).search, []);
+  const { search, nameservers } = lease([
+    [119, '0161'.repeat(120) + '00' + 'c000'.repeat(20_000)],
+    [6, '01020304'.repeat(1000)],
+  ]);
+  assert.deepEqual([search.length, search[31]!.length, nameservers.length], [32, 239, 8]);
+});
+
 test('a request says who asks, and reads back as it was written', () => {
   const bytes = writeClientMessage({
     type: REQUEST,
