@@ -17,6 +17,9 @@ import { Segmentation } from './segmentation.ts';
 import { SuperFrame, TCP_CHECKSUM, UDP_CHECKSUM } from './super-frame.ts';
 import type { SwitchCounters } from './switch-counters.ts';
 
+/** Bytes of a frame for each of its segments. Cards are given segments of 500 and more; those of one byte would be work alone. */
+const SMALL = 256;
+
 /** What is to be done with the frame at hand. */
 type Form = 'whole' | 'open' | 'super';
 
@@ -75,6 +78,13 @@ export class Delivery {
     } else if (this.#segmentation.isPartial(at, frame)) {
       this.#form = 'open';
     }
+  }
+
+  /** What cutting the frame that was taken costs more than copying it: segments that its length doesn't account for, or KiB of headers. */
+  get excess(): number {
+    if (this.#form !== 'super') return 0;
+    const { segments, length, payload } = this.#frame;
+    return Math.max(0, segments - length / SMALL, (segments * payload - length) / 1024);
   }
 
   /** Copies the frame that was taken into the port. */

@@ -11,7 +11,7 @@ export class SwitchCounters {
   dropUnleased = 0;
   /** For another VM, from one that is kept apart. */
   dropIsolated = 0;
-  /** Broadcasts and multicasts beyond what one VM may have copied to all others. */
+  /** Broadcasts and multicasts beyond what one VM may have copied to all others, and frames beyond what it may have cut into small segments. */
   dropStorm = 0;
   /** The virtio-net header and the frame don't go together. */
   dropMalformed = 0;

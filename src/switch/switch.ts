@@ -25,7 +25,10 @@ import { type Refusal, SwitchCounters } from './switch-counters.ts';
 const RENEW = 1000;
 /** Milliseconds of silence after which another VM may take a MAC address; the gateway has the same for IPv4 addresses. */
 export const SILENCE = 30_000;
-/** Copies of one VM's broadcasts and multicasts a second, beyond one copy of each, in KiB and at least one; and how many at once. */
+/**
+ * Copies of one VM's broadcasts and multicasts a second, beyond one copy of each, in KiB and at least one; and how many at once. Segments
+ * that the switch cuts for one VM count as well, where they are small.
+ */
 const COPIES = 200_000;
 const COPIES_BURST = 50_000;
 
@@ -134,17 +137,19 @@ export class Switch implements FrameReceiver {
     if (to === from) return this.#drop(from, 'hairpin');
     if (this.#isolation) return this.#drop(from, 'dropIsolated');
     if (!this.#delivery.take(from, at, length)) return this.#drop(from, 'dropMalformed');
+    const { excess } = this.#delivery;
+    if (excess > 0 && !this.#storm.take(from, this.#now(), excess)) return this.#drop(from, 'dropStorm');
     this.#delivery.copy(to, at, length);
   }
 
-  /** To every other VM: each VM may have so much copied, that a flood of one leaves time for the others. */
+  /** To every other VM: each VM may have so much copied and cut, that a flood of one leaves time for the others. */
   #group(from: Port, broadcast: boolean, at: number, length: number): void {
     const others = this.ports.size - 1;
     if (others === 0) return;
     if (this.#isolation) return broadcast ? undefined : this.#drop(from, 'dropIsolated');
-    const cost = (others - 1) * Math.max(1, length / 1024);
-    if (cost > 0 && !this.#storm.take(from, this.#now(), cost)) return this.#drop(from, 'dropStorm');
     if (!this.#delivery.take(from, at, length)) return this.#drop(from, 'dropMalformed');
+    const cost = (others - 1) * Math.max(1, length / 1024) + others * this.#delivery.excess;
+    if (cost > 0 && !this.#storm.take(from, this.#now(), cost)) return this.#drop(from, 'dropStorm');
     for (const port of this.ports) if (port !== from) this.#delivery.copy(port, at, length);
   }
 

@@ -18,7 +18,7 @@ const PLAIN = {};
 
 /** Two VMs on a switch: the first sends, the second gets. */
 class Bench {
-  readonly arena: Arena = new Arena(16 << 20);
+  readonly arena: Arena = new Arena(64 << 20);
   readonly from: FakePort;
   readonly to: FakePort;
   readonly switch: Switch;
@@ -231,4 +231,37 @@ test('a VM without room for all segments gets none', () => {
   bench.to.full = true;
   assert.deepEqual(bench.send(good, headerOf(sample(), 1460)), []);
   assert.equal(bench.to.counters.txDropped, 7);
+});
+
+test('what one VM may have cut into tiny segments is limited; segments of a common size are not', () => {
+  const bench = new Bench(OFFLOAD, PLAIN);
+  const [tiny, small] = [
+    { ...sample(), data: Buffer.alloc(500, 1) },
+    { ...sample(), data: Buffer.alloc(9000, 1) },
+  ];
+  let segments = 0;
+  for (let i = 0; i < 1000; i++) segments += bench.send(frameOf(tiny, true), headerOf(tiny, 1)).length;
+  assert.ok(segments >= 10_000 && segments <= 60_000, `${segments} of 500000`);
+  assert.ok(bench.switch.counters.dropStorm > 0);
+  for (let i = 0; i < 1000; i++) assert.equal(bench.send(frameOf(small, true), headerOf(small, 536)).length, 17);
+});
+
+test('segments count for each VM that a broadcast is cut for', () => {
+  const bench = new Bench(OFFLOAD, PLAIN);
+  const others = Array.from({ length: 30 }, (_, i) => new FakePort(bench.arena, 2 + i));
+  for (const port of others) bench.switch.attached(port);
+  const packet = { ...sample(), data: Buffer.alloc(500, 1) };
+  const frame = frameOf(packet, true);
+  frame.fill(0xff, 0, 6);
+  for (let i = 0; i < 100; i++) bench.send(frame, headerOf(packet, 1));
+  const segments = others.reduce((sum, port) => sum + port.take().length, 0);
+  assert.ok(segments >= 10_000 && segments <= 60_000, `${segments} of 1500000`);
+});
+
+test('headers that are larger than what they carry count, too', () => {
+  const bench = new Bench(OFFLOAD, PLAIN);
+  const packet = { ...sample(), isIpv6: true, addresses: Buffer.alloc(32, 3), options: Buffer.alloc(2048), data: Buffer.alloc(16, 1) };
+  for (let i = 0; i < 4000; i++) bench.send(frameOf(packet, true), headerOf(packet, 1));
+  const { copiedBytes } = bench.switch.counters;
+  assert.ok(copiedBytes > 30 << 20 && copiedBytes < 60 << 20, `${copiedBytes} bytes for ${4000 * 2138}`);
 });
