@@ -10,7 +10,7 @@ import { attachMessageDescriptor } from './message-descriptor.ts';
 import { LARGEST_FRAME } from './port.ts';
 import type { DescriptorSpec } from './spec.ts';
 import { StreamAttachment } from './stream-attachment.ts';
-import { type Receive, StreamListener } from './stream-listener.ts';
+import { type Receive, type Reception, StreamListener } from './stream-listener.ts';
 
 /** `receive` is for stream sockets. Throws SystemError for what is no socket, or none of that kind; RangeError when the arena is full. */
 export function openDescriptor(spec: DescriptorSpec, environment: LinkEnvironment, receive: Receive): Link {
@@ -34,9 +34,18 @@ export function openDescriptor(spec: DescriptorSpec, environment: LinkEnvironmen
   }
   // Its file, if it has one, belongs to whoever has made it.
   if (listening) return StreamListener.on({ fd, address, close: release }, environment, receive, name);
+  let reception: Reception | undefined;
+  const attach = (...link: Parameters<Receive>): boolean => {
+    reception = receive(...link);
+    return reception.accept(fd, address);
+  };
+  const left = (): void => {
+    // A handshake that goes on would attach its VM to a link that is gone.
+    reception?.close?.();
+    giveBack(fd);
+  };
   try {
-    const attach = (...link: Parameters<Receive>): boolean => receive(...link).accept(fd, address);
-    return new StreamAttachment(address, environment, attach, name, () => giveBack(fd));
+    return new StreamAttachment(address, environment, attach, name, left);
   } catch (error) {
     release();
     throw error;

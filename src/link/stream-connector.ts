@@ -148,6 +148,7 @@ export class StreamConnector implements Link, Watcher {
       this.#unwatch();
       close(fd);
     }
+    this.#reception.close?.();
     this.#ports.close('the link is closed');
     this.#environment.events.closed?.(this);
   }

@@ -172,6 +172,27 @@ test('a descriptor of a connection is a VM, with any framing, and its link ends 
   await network.close();
 });
 
+test('a link that is closed in the middle of its handshake is closed for its VM, too', async () => {
+  const { network, folder, told, open } = await world();
+  const server = await listening(createServer({ pauseOnConnect: true }), join(folder, 'elsewhere'));
+  const before = readdirSync('/proc/self/fd').length;
+  const far = connect(join(folder, 'elsewhere')).resume();
+  const [near] = (await once(server, 'connection')) as [Socket];
+  const fd = descriptorOf(near);
+  near.destroy();
+  await once(near, 'close');
+  const link = await open(`vpnkit+fd:${fd}`);
+  far.write(Buffer.alloc(60, 'x'));
+  await once(far, 'data');
+  link.close();
+  await once(far, 'close', { signal: AbortSignal.timeout(5000) });
+  assert.deepEqual(told, [`cannot complete the handshake with fd:${fd}, disconnecting: listener closed`, `closed fd:${fd}`]);
+  assert.equal(network.portCount, 0);
+  await until(() => readdirSync('/proc/self/fd').length === before, 'every descriptor to be closed');
+  server.close();
+  await network.close();
+});
+
 test('a descriptor that listens is a listener, whose file is left to whoever has made it', async () => {
   const { network, folder, open } = await world();
   const unix = await listening(createServer(), join(folder, 'inherited'));
