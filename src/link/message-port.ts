@@ -19,7 +19,7 @@ const TRANSMIT_BUFFER = 1 << 20;
 export const LOSE = 0;
 export const WAIT = 1;
 export const DISCONNECT = 2;
-/** The link has changed what was wrong. */
+/** The link has changed what may have been wrong: once more, then the frame is lost. */
 export const AGAIN = 3;
 
 export interface MessagePortOwner {
@@ -56,6 +56,8 @@ export class MessagePort implements Port {
   #socket: MessageSocket | null = null;
   /** A sockaddr; null where the socket is connected. */
   #to: Uint8Array | null = null;
+  /** The frame at the head was refused once. */
+  #isSecondAttempt = false;
   #closed = false;
 
   private constructor(
@@ -144,9 +146,12 @@ export class MessagePort implements Port {
   /** True when it may be called again at once. */
   #send(): boolean {
     const errno = -(this.#socket?.send(this.#transmit, this.#to) ?? -EAGAIN);
+    if (errno === 0) this.#isSecondAttempt = false;
     if (errno === 0 || errno === EINTR) return true;
     if (errno === EAGAIN) return false;
-    const fate = errno === EMSGSIZE ? LOSE : this.#traits.refusal(errno);
+    let fate = errno === EMSGSIZE ? LOSE : this.#traits.refusal(errno);
+    if (fate === AGAIN && this.#isSecondAttempt) fate = LOSE;
+    this.#isSecondAttempt = fate === AGAIN;
     if (fate === LOSE) this.#lose();
     else if (fate === DISCONNECT) this.close(`cannot write packet to socket: ${errnoText(errno)}`);
     else if (fate === WAIT) this.#socket!.retryLater();

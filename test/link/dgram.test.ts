@@ -7,6 +7,9 @@ import { openMulticast, openUdpDgram } from '../../src/link/dgram-udp.ts';
 import { openUnixDgram } from '../../src/link/dgram-unix.ts';
 import type { Link } from '../../src/link/link.ts';
 import { SOCK_DGRAM } from '../../src/system/constants.ts';
+import { check } from '../../src/system/error.ts';
+import { close, shutdown } from '../../src/system/syscalls.ts';
+import { bindUnix } from '../../src/system/unix-listener.ts';
 import { MessageEnd, MulticastEnd, UnconnectedEnd, type VmEnd } from './vm-ends.ts';
 import { descriptors, numbered, numberOf, World } from './world.ts';
 
@@ -109,6 +112,17 @@ test('a full queue that epoll does not tell of is tried again by time, without l
   // An attempt each four milliseconds; thousands where the loop asks epoll again and again.
   assert.ok(readings > 0 && readings < 400, `${readings} readings of the clock in 100 milliseconds of waiting`);
   for (let i = 1; i <= 100; i++) assert.equal(await next(slow), i);
+});
+
+test('a peer that takes frames no more, though it is there, costs those frames and no time', async () => {
+  const { remote } = unixLink();
+  const { fd } = bindUnix(remote, { type: SOCK_DGRAM });
+  const SHUT_RD = 0;
+  check(shutdown(fd, SHUT_RD), 'shutdown');
+  const { counters } = world.ports[0]!;
+  for (let i = 0; i < 3; i++) send(i);
+  await world.until(() => counters.txDropped === 3, 'three losses');
+  close(fd);
 });
 
 test("our path is taken from a socket that is gone, and from nobody else; it is its owner's alone, and goes with the link", () => {
