@@ -3,7 +3,8 @@
  *
  *     IPv4  from the VM's own address, or from 0.0.0.0 to ask for one (UDP 68 → 67)
  *     ARP   from the VM's own addresses, or from 0.0.0.0 to probe (RFC 5227)
- *     never from a DHCP server (UDP 67, 547) or a router (RFC 6105: ICMPv6 134), nor with VLAN tags, behind which all of it could hide
+ *     never from a DHCP server (UDP from 67 or 547, to a client's 68 or 546) or a router (RFC 6105: ICMPv6 134), nor with VLAN tags,
+ *           behind which all of it could hide; nor with an open checksum in what was looked at, which whoever completes it writes over
  *
  * Other protocols pass; IPv6 has no leases to go by. A VM keeps an address after its lease's time until another one gets it.
  */
@@ -12,6 +13,7 @@ import * as arp from '../packet/arp.ts';
 import * as ethernet from '../packet/ethernet.ts';
 import * as ipv4 from '../packet/ipv4.ts';
 import * as udp from '../packet/udp.ts';
+import * as vnet from '../packet/vnet-header.ts';
 import type { Port } from '../link/port.ts';
 
 const TYPE_VLAN = 0x8100;
@@ -21,12 +23,17 @@ const DHCP_CLIENT = 68;
 const IPV6_HEADER = 40;
 const FRAGMENT = 44;
 const OFFSET_MASK = 0xfff8;
+const DHCPV6_CLIENT = 546;
 const DHCPV6_SERVER = 547;
 const ICMPV6 = 58;
 const ROUTER_ADVERTISEMENT = 134;
 /** Hop-by-hop, routing, destination options (RFC 8200 §4.1): what may stand in front of ICMPv6, and how many of them. */
 const EXTENSIONS: readonly number[] = [0, 43, 60];
 const EXTENSION_LIMIT = 8;
+/** Bytes of a UDP header that are looked at. */
+const UDP_PORTS = 4;
+/** And of another one: an ICMP message's type. */
+const FIRST_WORD = 2;
 
 /** Who may use one address. */
 class Lease {
@@ -76,10 +83,18 @@ export class AddressGuard {
     const type = ethernet.type(this.#bytes, at);
     const packet = at + ethernet.HEADER;
     const end = at + length;
-    if (type === ethernet.TYPE_IPV4) return this.#ipv4(port, hi, lo, packet, end);
-    if (type === ethernet.TYPE_ARP) return this.#arp(port, hi, lo, packet, end);
-    if (type === ethernet.TYPE_IPV6) return this.#ipv6(packet, end);
+    const open = this.#openField(port, at);
+    if (type === ethernet.TYPE_IPV4) return this.#ipv4(port, hi, lo, packet, end, open);
+    if (type === ethernet.TYPE_ARP) return open === Infinity && this.#arp(port, hi, lo, packet, end);
+    if (type === ethernet.TYPE_IPV6) return this.#ipv6(packet, end, open);
     return type !== TYPE_VLAN && type !== TYPE_SERVICE_VLAN;
+  }
+
+  /** Where a checksum will be written to the frame at `at`; Infinity for none. */
+  #openField(port: Port, at: number): number {
+    const header = at - vnet.VNET_HEADER;
+    if (!port.offload || (vnet.flags(this.#bytes, header) & vnet.NEEDS_CHECKSUM) === 0) return Infinity;
+    return at + vnet.checksumStart(this.#bytes, header) + vnet.checksumOffset(this.#bytes, header);
   }
 
   #holds(port: Port, hi: number, lo: number, address: number): boolean {
@@ -87,17 +102,20 @@ export class AddressGuard {
     return lease !== undefined && lease.lo === lo && lease.hi === hi && (lease.port === null || lease.port === port);
   }
 
-  #ipv4(port: Port, hi: number, lo: number, at: number, end: number): boolean {
+  #ipv4(port: Port, hi: number, lo: number, at: number, end: number, open: number): boolean {
     const bytes = this.#bytes;
     if (at + ipv4.HEADER > end || ipv4.version(bytes, at) !== 4) return false;
     const source = ipv4.source(bytes, at);
     if (source !== 0 && !this.#holds(port, hi, lo, source)) return false;
+    const transport = at + Math.max(ipv4.headerLength(bytes, at), ipv4.HEADER);
+    if (open < transport) return false;
     if (ipv4.protocol(bytes, at) !== ipv4.PROTOCOL_UDP) return source !== 0;
     if ((ipv4.fragment(bytes, at) & ipv4.OFFSET_MASK) !== 0) return source !== 0;
-    const transport = at + ipv4.headerLength(bytes, at);
-    if (transport + udp.HEADER > end) return false;
-    if (source === 0) return udp.sourcePort(bytes, transport) === DHCP_CLIENT && udp.destinationPort(bytes, transport) === DHCP_SERVER;
-    return udp.sourcePort(bytes, transport) !== DHCP_SERVER;
+    if (transport + udp.HEADER > end || open < transport + UDP_PORTS) return false;
+    const from = udp.sourcePort(bytes, transport);
+    const to = udp.destinationPort(bytes, transport);
+    if (source === 0) return from === DHCP_CLIENT && to === DHCP_SERVER;
+    return from !== DHCP_SERVER && to !== DHCP_CLIENT;
   }
 
   #arp(port: Port, hi: number, lo: number, at: number, end: number): boolean {
@@ -109,7 +127,7 @@ export class AddressGuard {
   }
 
   /** Router advertisements in fragments need no look: nobody takes them (RFC 6980). */
-  #ipv6(at: number, end: number): boolean {
+  #ipv6(at: number, end: number, open: number): boolean {
     const bytes = this.#bytes;
     if (at + IPV6_HEADER > end) return false;
     let next = bytes[at + 6]!;
@@ -119,13 +137,14 @@ export class AddressGuard {
       if (i === EXTENSION_LIMIT || header + 8 > end) return false;
       fragmented ||= next === FRAGMENT;
       // What is no first fragment has no ports.
-      if (next === FRAGMENT && (u16(bytes, header + 2) & OFFSET_MASK) !== 0) return true;
+      if (next === FRAGMENT && (u16(bytes, header + 2) & OFFSET_MASK) !== 0) return open >= header + 8;
       const size = next === FRAGMENT ? 8 : 8 + bytes[header + 1]! * 8;
       next = bytes[header]!;
       header += size;
     }
+    if (open < header + (next === ipv4.PROTOCOL_UDP ? UDP_PORTS : FIRST_WORD)) return false;
     if (next === ICMPV6) return fragmented || (header < end && bytes[header] !== ROUTER_ADVERTISEMENT);
-    if (next === ipv4.PROTOCOL_UDP) return header + 2 <= end && u16(bytes, header) !== DHCPV6_SERVER;
-    return true;
+    if (next !== ipv4.PROTOCOL_UDP) return true;
+    return header + UDP_PORTS <= end && u16(bytes, header) !== DHCPV6_SERVER && u16(bytes, header + 2) !== DHCPV6_CLIENT;
   }
 }

@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import type { Port } from '../../src/link/port.ts';
 import { parseIpv4 } from '../../src/packet/address.ts';
 import { parseMac } from '../../src/packet/mac.ts';
+import { VNET_HEADER } from '../../src/packet/vnet-header.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { SILENCE, Switch, type SwitchOptions } from '../../src/switch/switch.ts';
-import { FakePort } from '../fake-port.ts';
+import { FakePort, type FakePortOptions } from '../fake-port.ts';
 
 const GATEWAY = '5a94efe40cdd';
 const BROADCAST = 'ffffffffffff';
@@ -22,9 +23,10 @@ class Bench {
   now = 0;
   /** Frames for the gateway. */
   gateway = 0;
-  readonly #at: number = this.arena.allocate(1 << 17);
+  readonly #at: number = this.arena.allocate(1 << 17) + VNET_HEADER;
 
-  constructor(count: number, options: Partial<SwitchOptions>) {
+  /** `first`: what the first VM's link can do. */
+  constructor(count: number, options: Partial<SwitchOptions>, first: FakePortOptions = {}) {
     this.switch = new Switch({
       bytes: this.arena.bytes,
       gatewayMac: parseMac('5a:94:ef:e4:0c:dd')!,
@@ -32,14 +34,15 @@ class Bench {
       gateway: { input: () => void this.gateway++, endOfBatch: () => {}, drained: () => {}, detached: () => {} },
       ...options,
     });
-    this.ports = Array.from({ length: count }, (_, i) => new FakePort(this.arena, i));
+    this.ports = Array.from({ length: count }, (_, i) => new FakePort(this.arena, i, i === 0 ? first : {}));
     for (const port of this.ports) this.switch.attached(port);
     this.switch.macs.onMoved = (entry, from) => this.told.push(`${entry.lo & 255} moved from ${from.id} to ${entry.port.id}`);
     this.switch.macs.onRefused = (entry, port: Port) => this.told.push(`${entry.lo & 255} of ${entry.port.id} refused to ${port.id}`);
   }
 
-  /** Whether the frame went anywhere: to the gateway or a VM. `body` is in hex and begins with the ethertype. */
-  send(from: number, to: string, source: string, body = '88b5'): boolean {
+  /** Whether the frame went anywhere: to the gateway or a VM. `body` is in hex and begins with the ethertype; `header` is a virtio-net header. */
+  send(from: number, to: string, source: string, body = '88b5', header = ''): boolean {
+    this.arena.bytes.set(Buffer.from(header.padStart(VNET_HEADER * 2, '0'), 'hex'), this.#at - VNET_HEADER);
     const frame = Buffer.from(to + source + body, 'hex');
     this.arena.bytes.set(frame, this.#at);
     this.switch.frame(this.ports[from]!, this.#at, frame.length);
@@ -172,8 +175,10 @@ test('no VM is a DHCP server or a router, whatever it hides it in', () => {
   const ipv6 = (next: string, rest: string): string => `86dd600000000000${next}40${'00'.repeat(32)}${rest}`;
   const hidden = [
     ipv4(address(2), 17, udp(67, 68)),
+    ipv4(address(2), 17, udp(5000, 68)),
     ipv4(address(2), 17, '0043'),
     ipv6('11', udp(547, 546)),
+    ipv6('11', udp(5000, 546)),
     ipv6('3a', '86000000'),
     ipv6('00', '3a00000000000000' + '86000000'),
     ipv6('3c', '2b00000000000000' + '3a00000000000000' + '86000000'),
@@ -195,6 +200,46 @@ test('no VM is a DHCP server or a router, whatever it hides it in', () => {
     '88b5',
   ];
   for (const body of open) assert.ok(bench.send(0, BROADCAST, mac(0), body), body);
+});
+
+/** A checksum from byte `start` of the frame on that is to be written to byte `field`. */
+function openAt(start: number, field: number): string {
+  const word = (value: number): string => Buffer.from([value & 255, value >> 8]).toString('hex');
+  return `010000000000${word(start)}${word(field - start)}0100`;
+}
+
+test('no VM has what was looked at written over by whoever completes its checksum', () => {
+  const bench = new Bench(2, { guard: 'lease' }, { offload: true, largestFrame: 65_549 });
+  bench.lease(0, 2);
+  bench.lease(1, 3);
+  const ipv6 = (next: string, rest: string): string => `86dd600000000000${next}40${'00'.repeat(32)}${rest}`;
+  const options = ipv4(address(2), 17, `01010101${udp(5000, 53)}`).replace('08004500', '08004600');
+  const closed: [body: string, field: number][] = [
+    [arp(2, mac(0), address(2)), 28],
+    [arp(2, mac(0), address(2)), 30],
+    [ipv4(address(2), 6, '00'.repeat(20)), 26],
+    [ipv4(address(2), 6, '00'.repeat(20)), 28],
+    [ipv4(address(2), 17, udp(5000, 53)), 33],
+    [ipv4(address(2), 17, udp(5000, 53)), 34],
+    [ipv4(address(2), 17, udp(5000, 53)), 36],
+    [ipv4(address(2), 17, udp(5000, 53)), 37],
+    [options, 40],
+    [ipv6('3a', '87000000'), 20],
+    [ipv6('3a', '87000000'), 54],
+    [ipv6('11', udp(5000, 53)), 56],
+    [ipv6('00', '3a00000000000000' + '87000000'), 62],
+    [ipv6('2c', '1100000800000000' + '0223'), 58],
+  ];
+  for (const [body, field] of closed) assert.equal(bench.send(0, BROADCAST, mac(0), body, openAt(14, field)), false, `${field} of ${body}`);
+  const open: [body: string, field: number][] = [
+    [ipv4(address(2), 6, '00'.repeat(20)), 50],
+    [ipv4(address(2), 17, udp(5000, 53)), 40],
+    [options, 44],
+    [ipv6('3a', '87000000'), 56],
+    [ipv6('11', udp(5000, 53)), 60],
+    ['88b5' + '00'.repeat(20), 20],
+  ];
+  for (const [body, field] of open) assert.ok(bench.send(0, BROADCAST, mac(0), body, openAt(14, field)), `${field} of ${body}`);
 });
 
 test('a lease goes with its MAC address to a VM that comes back, and with its address to whom it is given next', () => {
