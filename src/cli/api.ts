@@ -4,12 +4,15 @@ import type { V1 } from '../api/server.ts';
 import type { VirtualNetwork } from '../network.ts';
 import { adviceForExisting } from './existing-path.ts';
 import { fileErrorText, listenErrorText } from './go-errors.ts';
+import { strayHost } from './listen-address.ts';
 import type { Run } from './start.ts';
 import { version } from './version.ts';
 
 /** Rejects with what the log is to say. */
 export async function serveHost({ network, config, log, atEnd }: Run, url: string, flag: 'listen' | 'services'): Promise<void> {
   log.info(flag === 'listen' ? `listening ${url}` : `enabling services API. Listening ${url}`);
+  const stray = strayHost(url);
+  if (stray !== undefined) log.warning(stray);
   const [{ serveApi }, { listenUrls }] = await Promise.all([import('../api/serve.ts'), import('../api/listen.ts')]);
   try {
     const services = flag === 'services';

@@ -1,5 +1,6 @@
 /** A program's command line, with Go's answers to what can't be read (contract §2.1). */
 import { type FlagDefinition, FlagError, type FlagValues, HelpRequested, parseFlags, usage } from './go-flags.ts';
+import { goQuote } from './go-quote.ts';
 
 export interface CommandLine {
   readonly argv: readonly string[];
@@ -8,10 +9,22 @@ export interface CommandLine {
   stderr(text: string): void;
 }
 
+/** What a command line says. */
+export interface ReadFlags<D extends Record<string, FlagDefinition>> {
+  readonly flags: FlagValues<D>;
+  /** For the log: the original drops words behind its flags without a word (contract §2.1), and with them the flags that follow. */
+  readonly warnings: readonly string[];
+}
+
 /** The flags; the exit status when there is nothing to run. */
-export function readFlags<D extends Record<string, FlagDefinition>>(line: CommandLine, definitions: D): FlagValues<D> | number {
+export function readFlags<D extends Record<string, FlagDefinition>>(line: CommandLine, definitions: D): ReadFlags<D> | number {
   try {
-    return parseFlags(definitions, line.argv).values;
+    const { values, rest } = parseFlags(definitions, line.argv);
+    const [word] = rest;
+    return {
+      flags: values,
+      warnings: word === undefined ? [] : [`${goQuote(word)} is no flag: it is ignored, and so is all that follows it`],
+    };
   } catch (error) {
     if (error instanceof FlagError) line.stderr(`${error.message}\n`);
     else if (!(error instanceof HelpRequested)) throw error;

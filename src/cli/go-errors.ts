@@ -12,6 +12,10 @@ interface FailedCall extends Error {
   readonly transport?: string;
 }
 
+/** What is called as its URL is (`fd:3`), or by its name (`standard input`). */
+const CALLED = /^([a-z]+:|standard )/;
+const DEVICE_CALL = /^(open$|TUN)/;
+
 /** `listen tcp 127.0.0.1:2222: bind: address already in use`; the error's own message when no listener failed. */
 export function listenErrorText(error: unknown): string {
   const { message, code, syscall, address, port, hostname, transport = 'tcp' } = error as FailedCall;
@@ -19,13 +23,15 @@ export function listenErrorText(error: unknown): string {
   if (syscall === undefined || address === undefined) return message;
   const before = `${syscall} ${code} ${address}${port === undefined ? '' : `:${port}`}: `;
   const reason = message.startsWith(before) ? message.slice(before.length) : message;
+  // A device is opened, nobody listens on it.
+  if (DEVICE_CALL.test(syscall) && !CALLED.test(address)) return `${syscall} ${address}: ${reason}`;
   return `listen ${placeText(address, port, transport)}: ${syscall}: ${reason}`;
 }
 
-/** A path, a host with its port, or what is called as its URL is (`fd:3`), or by its name (`standard input`). */
+/** A path, a host with its port, or what has a name of its own. */
 function placeText(address: string, port: number | undefined, transport: string): string {
   if (port !== undefined) return `${transport} ${hostPort(address, port)}`;
-  return /^([a-z]+:|standard )/.test(address) ? address : `unix ${address}`;
+  return CALLED.test(address) ? address : `unix ${address}`;
 }
 
 /** `open /run/x: no such file or directory`; the error's own message when no file is to blame. */

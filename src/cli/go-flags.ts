@@ -34,18 +34,22 @@ export class HelpRequested extends Error {}
 const TRUE = ['1', 't', 'T', 'true', 'TRUE', 'True'];
 const FALSE = ['0', 'f', 'F', 'false', 'FALSE', 'False'];
 
-/** Returns the values, and which flags were given. Throws FlagError or HelpRequested. */
+/** Returns the values, which flags were given, and the words behind the last of them. Throws FlagError or HelpRequested. */
 export function parseFlags<D extends Record<string, FlagDefinition>>(
   definitions: D,
   argv: readonly string[],
-): { values: FlagValues<D>; given: Set<string> } {
+): { values: FlagValues<D>; given: Set<string>; rest: readonly string[] } {
   const values: Record<string, FlagValue> = {};
   for (const [name, { kind, default: initial }] of Object.entries(definitions)) values[name] = initial ?? zero(kind);
   const given = new Set<string>();
-  for (let i = 0; i < argv.length; i++) {
+  let i = 0;
+  for (; i < argv.length; i++) {
     const word = argv[i]!;
     if (word.length < 2 || !word.startsWith('-')) break;
-    if (word === '--') break;
+    if (word === '--') {
+      i++;
+      break;
+    }
     const { name, value } = split(word);
     const definition = Object.hasOwn(definitions, name) ? definitions[name] : undefined;
     if (definition === undefined) {
@@ -63,7 +67,7 @@ export function parseFlags<D extends Record<string, FlagDefinition>>(
     else if (definition.kind === 'list') values[name] = [...(values[name] as string[]), text];
     else values[name] = text;
   }
-  return { values: values as FlagValues<D>, given };
+  return { values: values as FlagValues<D>, given, rest: argv.slice(i) };
 }
 
 function zero(kind: FlagKind): FlagValue {

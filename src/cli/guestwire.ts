@@ -41,12 +41,13 @@ export async function guestwire(environment: Environment): Promise<number> {
 }
 
 async function printConfig(environment: Environment): Promise<number> {
-  const flags = readFlags(environment, GVPROXY_FLAGS);
-  if (typeof flags === 'number') return flags;
+  const line = readFlags(environment, GVPROXY_FLAGS);
+  if (typeof line === 'number') return line;
+  const { flags } = line;
   const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
   try {
     const loaded = await loadFile(flags, environment.argv);
-    for (const warning of loaded.warnings) log.warning(warning);
+    for (const warning of [...line.warnings, ...loaded.warnings]) log.warning(warning);
     const config = configure(flags, loaded, log);
     const { effectiveConfig } = await import('../config/effective-config.ts');
     environment.stdout(effectiveConfig(config));

@@ -27,18 +27,20 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Runs until a signal comes. Resolves with the exit status. */
 export async function gvforwarder(environment: Environment): Promise<number> {
-  const flags = readFlags(environment, GVFORWARDER_FLAGS);
-  if (typeof flags === 'number') return flags;
+  const line = readFlags(environment, GVFORWARDER_FLAGS);
+  if (typeof line === 'number') return line;
+  const { flags } = line;
   if (flags.version) {
     environment.stdout(`${banner(environment.name)}\n`);
     return 0;
   }
   const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
   if (flags.debug) log.level = 'debug';
+  for (const warning of line.warnings) log.warning(warning);
   const present = interfaceNames();
   const stopper = flags['stop-if-exist'].split(',').find((name) => name !== '' && present.includes(name));
   if (stopper !== undefined) {
-    log.info(`interface ${stopper} prevented this program to run`);
+    log.info(`interface ${stopper} prevented this program to run (-stop-if-exist= runs it all the same)`);
     return 0;
   }
   let options: ForwarderOptions;

@@ -36,8 +36,9 @@ export interface Environment {
 
 /** Runs until the last VM has gone, a signal comes or something fails. Resolves with the exit status. */
 export async function gvproxy(environment: Environment): Promise<number> {
-  const flags = readFlags(environment, GVPROXY_FLAGS);
-  if (typeof flags === 'number') return flags;
+  const line = readFlags(environment, GVPROXY_FLAGS);
+  if (typeof line === 'number') return line;
+  const { flags } = line;
   if (flags.version) {
     environment.stdout(`${banner(environment.name)}\n`);
     return 0;
@@ -49,7 +50,7 @@ export async function gvproxy(environment: Environment): Promise<number> {
     log = openLog(flags, loaded, environment);
     log.level = resolveLogLevel(flags, loaded.file);
     if (log.level === 'debug' && (flags['log-file'] || loaded.file?.['log-file'])) describe(log, environment);
-    for (const warning of loaded.warnings) log.warning(warning);
+    for (const warning of [...line.warnings, ...loaded.warnings]) log.warning(warning);
     config = configure(flags, loaded, log);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

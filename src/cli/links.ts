@@ -4,6 +4,7 @@ import { interfaceLink } from '../config/link-url.ts';
 import type { LinkEvents } from '../network.ts';
 import type { Port } from '../link/port.ts';
 import { listenErrorText } from './go-errors.ts';
+import { strayHost } from './listen-address.ts';
 import type { Run } from './start.ts';
 
 /** Who attaches. */
@@ -16,7 +17,7 @@ export async function startLinks(run: Run): Promise<void> {
   const wanted = INTERFACES.filter((kind) => config.interfaces[kind] !== '');
   // The original waits without a word.
   if (wanted.length === 0 && config.links.length === 0 && config.listen.length === 0)
-    log.warning(`no VM can attach without -listen-qemu or -listen (${program} -help lists the flags)`);
+    log.warning(`no VM can attach without -listen-qemu, -link or -listen (${program} -help lists the flags)`);
   const end = new EndOfLinks(run);
   for (const kind of wanted) await openInterface(run, kind, end);
   for (const url of config.links) await openLink(run, url, end);
@@ -40,6 +41,8 @@ function twice(mac: string, one: Port, other: Port): string {
 
 async function openInterface({ network, config, log, notifications }: Run, kind: Interface, end: EndOfLinks): Promise<void> {
   const url = kind === 'stdio' ? 'stdio:' : config.interfaces[kind];
+  const stray = strayHost(url);
+  if (stray !== undefined) log.warning(stray);
   try {
     const { address } = await network.attach(interfaceLink(kind, url), end.events(url, kind !== 'vpnkit'));
     log.info(kind === 'stdio' ? 'frames are on standard input and output' : `listening for ${CLIENTS[kind]} on ${address}`);

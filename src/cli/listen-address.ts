@@ -8,6 +8,14 @@ export interface ListenAddress {
   readonly path: string;
 }
 
+/** For the log: in `unix://run/x` the path is `/x`, in the original as here (contract §5.1), which hardly anybody means. */
+export function strayHost(url: string): string | undefined {
+  const [, host, path] = /^unix[a-z]*:\/\/([^/?#]+)(\/[^?#]*)/i.exec(url) ?? [];
+  return host === undefined
+    ? undefined
+    : `the path in ${url} is ${path}: ${goQuote(host)} is no part of it, for a path follows three slashes`;
+}
+
 /** Throws an Error with Go's message. */
 export function parseListenAddress(text: string): ListenAddress {
   const refuse = (reason: string): never => {

@@ -26,7 +26,8 @@ export async function qemuWrapper(environment: Environment): Promise<number> {
     if (reason === undefined) return 0;
     environment.stderr(`${name}: ${program}: ${reason}\n`);
   } catch (error) {
-    environment.stderr(`${name}: ${(error as Error).message}\n`);
+    const advice = /^[a-z]+:/i.test(path) ? '; want the path of a unix socket, not a URL' : '';
+    environment.stderr(`${name}: ${(error as Error).message}${advice}\n`);
   }
   return 1;
 }

@@ -6,8 +6,9 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel } from 'ssh2';
+import { readFlags } from './flags.ts';
 import { fileErrorText } from './go-errors.ts';
-import { type FlagDefinition, FlagError, HelpRequested, parseFlags, usage } from './go-flags.ts';
+import type { FlagDefinition, FlagValues } from './go-flags.ts';
 import type { Environment } from './gvproxy.ts';
 import { descriptorSink, Log } from './log.ts';
 import { banner } from './version.ts';
@@ -31,33 +32,25 @@ const COMMAND = 'ps';
 
 /** Resolves with the exit status. */
 export async function sshOverVsock(environment: Environment): Promise<number> {
-  const flags = read(environment);
-  if (typeof flags === 'number') return flags;
+  const line = readFlags(environment, FLAGS);
+  if (typeof line === 'number') return line;
+  const { flags, warnings } = line;
   if (flags.version) {
     environment.stdout(`${banner(environment.name)}\n`);
     return 0;
   }
+  const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
+  for (const warning of warnings) log.warning(warning);
   try {
     return await run(environment, flags);
   } catch (error) {
-    new Log(descriptorSink(2, environment.stderrIsTerminal)).record('fatal', (error as Error).message);
+    log.record('fatal', (error as Error).message);
     return 1;
   }
 }
 
-function read(environment: Environment): ReturnType<typeof parseFlags<typeof FLAGS>>['values'] | number {
-  try {
-    return parseFlags(FLAGS, environment.argv).values;
-  } catch (error) {
-    if (error instanceof FlagError) environment.stderr(`${error.message}\n`);
-    else if (!(error instanceof HelpRequested)) throw error;
-    environment.stderr(usage(environment.program, FLAGS));
-    return error instanceof FlagError ? 2 : 0;
-  }
-}
-
 /** The status of the command. */
-async function run(environment: Environment, { ip, port, user, key, url }: Exclude<ReturnType<typeof read>, number>): Promise<number> {
+async function run(environment: Environment, { ip, port, user, key, url }: FlagValues<typeof FLAGS>): Promise<number> {
   const [{ openTunnel }, { usableKey }, { default: ssh2 }] = await Promise.all([
     import('../api/tunnel-client.ts'),
     import('../ssh/private-key.ts'),

@@ -112,19 +112,17 @@ function vfkit({ common, ...parts }: Parts): LinkSpec {
 function dgramUnix({ common, ...parts }: Parts): LinkSpec {
   const local = pathOf(parts, 'dgram+unix');
   const remote = parts.query.get('remote') ?? '';
-  if (!remote.startsWith('/')) parts.refuse("remote is the path of QEMU's socket");
+  if (!remote.startsWith('/')) parts.refuse(`want ${FORMS['dgram+unix']!.usage}: remote is the path of QEMU's socket`);
+  if (remote === local) parts.refuse("remote is QEMU's socket: another than ours");
   return { ...common, transport: 'dgram-unix', kind: 'dgram', local, remote };
 }
 
 function dgramUdp({ rest, query, common, refuse }: Parts): LinkSpec {
-  const remote = query.get('remote') ?? '';
-  return {
-    ...common,
-    transport: 'dgram-udp',
-    kind: 'dgram',
-    local: placeOf(rest.replace(/^\/\//, ''), refuse),
-    remote: placeOf(remote, (why) => refuse(`remote: ${why}`)),
-  };
+  const local = placeOf(rest.replace(/^\/\//, ''), refuse);
+  const where = query.get('remote') ?? refuse(`want ${FORMS['dgram+udp']!.usage}: remote is QEMU's address and port`);
+  const remote = placeOf(where, (why) => refuse(`remote: ${why}`));
+  if (remote.port === local.port && remote.address.equals(local.address)) refuse("remote is QEMU's address and port: another than ours");
+  return { ...common, transport: 'dgram-udp', kind: 'dgram', local, remote };
 }
 
 function multicast({ rest, query, common, refuse }: Parts): LinkSpec {
@@ -137,7 +135,7 @@ function multicast({ rest, query, common, refuse }: Parts): LinkSpec {
 }
 
 function tap({ rest, query, common, refuse }: Parts): LinkSpec {
-  if (!/^[^/\s]{1,15}$/.test(rest)) refuse('want the name of an interface, of 1 to 15 characters');
+  if (!/^[^/\s]{1,15}$/.test(rest)) refuse('want tap:NAME, the name of an interface, of 1 to 15 characters');
   return { ...common, transport: 'tap', kind: 'tap', device: rest, offload: flag(query, 'vnet_hdr', '12', refuse) };
 }
 

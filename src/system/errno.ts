@@ -1,4 +1,5 @@
 /** Error numbers (Linux values; the vocabulary of the data path on every platform). */
+import { getSystemErrorMap } from 'node:util';
 
 export const EPERM = 1;
 export const ENOENT = 2;
@@ -51,7 +52,6 @@ const TEXTS: ReadonlyMap<number, readonly [code: string, text: string]> = new Ma
   [ENFILE, ['ENFILE', 'too many open files in system']],
   [EMFILE, ['EMFILE', 'too many open files']],
   [EPIPE, ['EPIPE', 'broken pipe']],
-  [EBADFD, ['EBADFD', 'file descriptor in bad state']],
   [ENOTSOCK, ['ENOTSOCK', 'socket operation on non-socket']],
   [EBADFD, ['EBADFD', 'file descriptor in bad state']],
   [EMSGSIZE, ['EMSGSIZE', 'message too long']],
@@ -71,11 +71,19 @@ const TEXTS: ReadonlyMap<number, readonly [code: string, text: string]> = new Ma
   [EINPROGRESS, ['EINPROGRESS', 'operation now in progress']],
 ]);
 
-/** `EADDRINUSE` for 98; `E98` for numbers not listed here. */
+/** libuv's own numbers begin here. */
+const KERNEL_LIMIT = 3000;
+
+/** What users meet and the code never asks for (`ENOTDIR`) is in Node's list. */
+function described(errno: number): readonly [code: string, text: string] | undefined {
+  return TEXTS.get(errno) ?? (errno < KERNEL_LIMIT ? getSystemErrorMap().get(-errno) : undefined);
+}
+
+/** `EADDRINUSE` for 98; `E4095` for a number that nobody knows. */
 export function errnoName(errno: number): string {
-  return TEXTS.get(errno)?.[0] ?? `E${errno}`;
+  return described(errno)?.[0] ?? `E${errno}`;
 }
 
 export function errnoText(errno: number): string {
-  return TEXTS.get(errno)?.[1] ?? `error ${errno}`;
+  return described(errno)?.[1] ?? `error ${errno}`;
 }

@@ -73,6 +73,14 @@ test('of a repeated flag the last counts, of a list every one in order', () => {
   assert.deepEqual(parse('-listen', 'a', '--listen=b', '-listen', 'a').listen, ['a', 'b', 'a']);
 });
 
+test('§2.1: parsing stops at the first word that is no flag, and at two dashes; what is behind is handed back', () => {
+  const rest = (...argv: string[]) => parseFlags(FLAGS, argv).rest;
+  assert.deepEqual(rest('-debug', 'yes', '-mtu', '9000'), ['yes', '-mtu', '9000']);
+  assert.deepEqual(rest('-debug', '--', '-mtu'), ['-mtu']);
+  assert.deepEqual(rest('-'), ['-']);
+  for (const argv of [[], ['-mtu', '9000'], ['-debug', '--']]) assert.deepEqual(rest(...argv), [], argv.join(' '));
+});
+
 test('an empty value is a value, and a flag may be the value of another', () => {
   assert.equal(parse('-subnet', '').subnet, '');
   assert.equal(parse('-subnet=').subnet, '');

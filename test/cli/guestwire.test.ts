@@ -49,10 +49,16 @@ test('a start without a flag to attach by says which one is missing, and Ctrl-C 
     const [, waiting, ...rest] = await logged('-listen-qemu', program, ...run, '-ssh-port', '-1');
     assert.equal(waiting, 'info: waiting for clients...');
     assert.deepEqual(rest, [
-      `warning: no VM can attach without -listen-qemu or -listen (${name} -help lists the flags)`,
+      `warning: no VM can attach without -listen-qemu, -link or -listen (${name} -help lists the flags)`,
       `error: ${program} exiting: signal caught`,
     ]);
   }
+});
+
+test('§2.1: words behind the flags, and flags behind those, are ignored with a warning', async () => {
+  const words = ['-ssh-port', '-1', '-isolation', 'yes', '-listen-qemu', 'unix:///nonexistent/vm.sock'];
+  const [ignored] = await logged('-listen-qemu', 'gvproxy', ...words);
+  assert.equal(ignored, String.raw`warning: \"yes\" is no flag: it is ignored, and so is all that follows it`);
 });
 
 test("a start with -listen-qemu logs the original's messages in their order", async () => {

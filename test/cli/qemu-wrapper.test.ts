@@ -73,7 +73,13 @@ test('§15.2: a program or a socket that is not there is status 1', async (t) =>
   assert.match(directory.stderr, /^qemu-wrapper: \/: .*EACCES/);
   const socket = await wrap([`${path}.gone`, '/bin/true']);
   assert.equal(socket.status, 1);
-  assert.match(socket.stderr, /^qemu-wrapper: connect ENOENT .*vm\.sock\.gone: no such file or directory/);
+  assert.match(
+    socket.stderr,
+    /^qemu-wrapper: connect ENOENT .*vm\.sock\.gone: no such file or directory \(is the program that listens there running\?\)\n$/,
+  );
+  const url = await wrap([`unix://${path}`, '/bin/true']);
+  assert.equal(url.status, 1);
+  assert.match(url.stderr, /; want the path of a unix socket, not a URL\n$/);
 });
 
 test('who ends the wrapper ends the program', async (t) => {

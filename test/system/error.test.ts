@@ -27,6 +27,12 @@ test('check hands a result back and throws a negative errno', () => {
   assert.throws(() => check(-errno.ECONNREFUSED, 'connect'), { code: 'ECONNREFUSED', syscall: 'connect', errno: 111 });
 });
 
+test('a number that is not listed has the name and text that Node has for it', { skip: process.platform !== 'linux' }, () => {
+  const { ENOTDIR, EROFS } = constants.errno;
+  assert.deepEqual([errno.errnoName(ENOTDIR), errno.errnoText(ENOTDIR)], ['ENOTDIR', 'not a directory']);
+  assert.deepEqual([errno.errnoName(EROFS as number), errno.errnoText(EROFS as number)], ['EROFS', 'read-only file system']);
+});
+
 test('a number without a name keeps its number', () => {
   assert.equal(errno.errnoName(4095), 'E4095');
   assert.equal(errno.errnoText(4095), 'error 4095');
