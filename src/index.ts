@@ -1,7 +1,24 @@
-/** guestwire as a library: a virtual network that a program embeds. */
-export { VirtualNetwork, type Link, type LinkEvents, type LinkKind, type LinkSpec, type NetworkEvents } from './network.ts';
+/** guestwire as a library: a virtual network that a program embeds. docs/library.md says of each export how stable it is. */
+export { VirtualNetwork } from './network.ts';
 export type { DnsRecord, DnsZone, NamePattern, NetworkOptions } from './network-options.ts';
-export { DialError, type DialOptions } from './flow/dial.ts';
+export type { NetworkEvents } from './network-events.ts';
+export type { NetworkCounters } from './network-counters.ts';
 export { commandLineNetwork, type CommandLineNetwork } from './config/defaults.ts';
 export { type AddressPlan, ConfigError, planAddresses } from './config/subnet.ts';
+export { ArgumentError, CapacityError, type CapacityErrorCode, NetworkError, type NetworkErrorCode } from './errors.ts';
+export { IpAddress } from './packet/address.ts';
 export { SystemError } from './system/error.ts';
+export type { LinkEvents } from './link/events.ts';
+export type { Link } from './link/link.ts';
+export type { SocketOptions } from './link/links.ts';
+export type { FrameSink, MemoryPort } from './link/memory-port.ts';
+export type { Port, PortCounters } from './link/port.ts';
+export type { LinkKind, LinkSpec } from './link/spec.ts';
+export { DialError, type DialErrorCode, type DialOptions } from './flow/dial.ts';
+export type { FlowFilter, FlowList, FlowListener, FlowPage } from './flow/flow-list.ts';
+export type { Listener, Peer, StreamService } from './flow/listener.ts';
+export type { FlowSnapshot, TcpStateName } from './flow/snapshot.ts';
+export { type Forward, ForwardError, type ForwardErrorCode, type ForwardRequest } from './forward/forward.ts';
+export type { Forwards } from './forward/forwards.ts';
+export type { HostForward } from './forward/host-forward.ts';
+export { ZoneError, type Zones } from './service/dns/zones.ts';

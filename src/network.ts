@@ -7,6 +7,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { ArgumentError, NetworkError } from './errors.ts';
 import { formatIpv4, IpAddress, parseIpv4 } from './packet/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './packet/ipv4.ts';
 import { formatMac, parseMac } from './packet/mac.ts';
@@ -63,9 +64,7 @@ const WINDOW_LARGE_MTU = 1 << 20;
 const LARGE_MTU = 9000;
 
 export type { LinkEvents } from './link/events.ts';
-export type { Link } from './link/link.ts';
-export type { LinkKind, LinkSpec } from './link/spec.ts';
-export type { NetworkEvents } from './network-events.ts';
+export type { LinkKind } from './link/spec.ts';
 
 /** Parts of the process's descriptors that flows may have; what is left is for links, listeners and resolvers. */
 const TCP_DESCRIPTORS = 0.65;
@@ -284,7 +283,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   }
 
   #checkOpen(): void {
-    if (this.#closed) throw new Error('the network is closed');
+    if (this.#closed) throw NetworkError.closed();
   }
 
   /**
@@ -362,7 +361,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
    */
   attachMemory(name: string, sink: FrameSink): MemoryPort {
     this.#checkOpen();
-    if (typeof sink !== 'function') throw new TypeError(`attachMemory wants a function that takes frames, not ${String(sink)}`);
+    if (typeof sink !== 'function') throw new ArgumentError(`attachMemory wants a function that takes frames, not ${String(sink)}`);
     return this.#links.attachMemory(name, sink);
   }
 

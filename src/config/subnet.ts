@@ -6,6 +6,7 @@ export const DEFAULT_SUBNET = '192.168.127.0/24';
 /** A value that can't be used; the message is what gvproxy logs. */
 export class ConfigError extends Error {
   override readonly name: string = 'ConfigError';
+  readonly code = 'invalid-config' as const;
 }
 
 export interface AddressPlan {

@@ -6,6 +6,7 @@ import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import { DuplexEndpoint } from '../host/duplex-endpoint.ts';
 import type { NeighbourTable } from '../gateway/neighbour.ts';
 import type { TcpEngine } from './tcp/engine.ts';
+import { NetworkError } from '../errors.ts';
 
 /** Contract §9.3. */
 const TIMEOUT = 10_000;
@@ -17,12 +18,15 @@ export interface DialOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Why no connection came about. `code`: ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, or ENOBUFS when the flow table is full. */
+/** Why no connection came about; ENOBUFS: the flow table is full. */
+export const DIAL_ERRORS = ['ECONNREFUSED', 'EHOSTUNREACH', 'ETIMEDOUT', 'ENOBUFS'] as const;
+export type DialErrorCode = (typeof DIAL_ERRORS)[number];
+
 export class DialError extends Error {
   override readonly name: string = 'DialError';
-  readonly code: string;
+  readonly code: DialErrorCode;
 
-  constructor(code: string, target: string, reason: string) {
+  constructor(code: DialErrorCode, target: string, reason: string) {
     super(`connect tcp ${target}: ${reason}`);
     this.code = code;
   }
@@ -87,6 +91,6 @@ export class GuestDialer {
 
   /** Ends what waits for an answer. Streams that were handed out are reset with their flows. */
   close(): void {
-    for (const end of this.#waiting) end(new Error('the network is closed'));
+    for (const end of this.#waiting) end(NetworkError.closed());
   }
 }

@@ -26,7 +26,8 @@ export interface Forward extends ForwardRequest {
  * `unsupported`: a protocol or scheme that is not known or not of this platform; `not-found`: nothing to remove;
  * `limit`: there are too many.
  */
-export type ForwardErrorCode = 'remote' | 'address' | 'conflict' | 'bind' | 'unsupported' | 'not-found' | 'limit';
+export const FORWARD_ERRORS = ['remote', 'address', 'conflict', 'bind', 'unsupported', 'not-found', 'limit'] as const;
+export type ForwardErrorCode = (typeof FORWARD_ERRORS)[number];
 
 export class ForwardError extends Error {
   override readonly name: string = 'ForwardError';

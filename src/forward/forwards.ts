@@ -2,6 +2,7 @@
  * The forwards of one network: host ports and unix sockets that lead to guests, added and removed while it runs (contract §13.7,
  * §13.8, §14). What identifies one is its protocol and its local text, letter by letter.
  */
+import { NetworkError } from '../errors.ts';
 import type { IpAddress } from '../packet/address.ts';
 import { type Forward, ForwardError, type ForwardRequest } from './forward.ts';
 import { ForwardCounters, type GuestSide } from './guest-connections.ts';
@@ -66,10 +67,10 @@ export class Forwards {
       if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
       for (const each of prepared) {
         // Closed while names were resolved or tunnels made.
-        if (this.#closed) throw new Error('the network is closed');
+        if (this.#closed) throw NetworkError.closed();
         opened.push(await (each as PromiseFulfilledResult<Open>).value());
       }
-      if (this.#closed) throw new Error('the network is closed');
+      if (this.#closed) throw NetworkError.closed();
     } catch (error) {
       for (const forward of opened) forward.close();
       throw error;
@@ -123,7 +124,7 @@ export class Forwards {
 
   /** Throws ForwardError when the key is taken or being taken, or there are too many. */
   #reserve({ protocol, local }: Pick<ForwardRequest, 'protocol' | 'local'>): string {
-    if (this.#closed) throw new Error('the network is closed');
+    if (this.#closed) throw NetworkError.closed();
     const key = keyOf({ protocol, local });
     if (this.#forwards.has(key) || this.#reserved.has(key)) {
       throw new ForwardError('conflict', `proxy already running for ${protocol} on ${local}`);

@@ -16,6 +16,7 @@ import type { StreamPort } from './stream-port.ts';
 import { StreamPorts } from './stream-ports.ts';
 import { takeOver } from './take-over.ts';
 import type { VpnkitOptions } from './vpnkit.ts';
+import { CapacityError } from '../errors.ts';
 
 /** Bytes read at a time from a VM that was attached by its descriptor. */
 const RECEIVE_REGION = 1 << 20;
@@ -69,7 +70,10 @@ export class Links {
     const { mtu } = this.#options.vpnkit;
     const most = VPNKIT_FRAMING.limit - ETHERNET_HEADER;
     if (mtu > most)
-      throw new RangeError(`this link has 16 bits of length, too few for frames of MTU ${mtu}: the MTU must be at most ${most}`);
+      throw new CapacityError(
+        'mtu-too-large',
+        `this link has 16 bits of length, too few for frames of MTU ${mtu}: the MTU must be at most ${most}`,
+      );
   }
 
   #environment(kind: LinkKind, events: Partial<LinkEvents> = {}): LinkEnvironment {

@@ -8,6 +8,7 @@ import type { Framing } from './framing.ts';
 import { QEMU_FRAMING } from './framing.ts';
 import { type FrameReceiver, type FrameTap, type Port, portCounters, type PortCounters } from './port.ts';
 import { TransmitBuffer } from './transmit-buffer.ts';
+import { CapacityError } from '../errors.ts';
 
 const REGION = 1 << 20;
 const FRAMING: Framing = QEMU_FRAMING;
@@ -56,7 +57,7 @@ export class MemoryPort implements Port {
     if (transmit === null || this.#region < 0) {
       transmit?.free();
       if (this.#region >= 0) arena.free(this.#region, REGION);
-      throw new RangeError('the arena has no room for another port');
+      throw new CapacityError('no-room', 'the arena has no room for another port');
     }
     this.#transmit = transmit;
   }

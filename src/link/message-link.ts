@@ -5,6 +5,7 @@ import type { MessageLinkTraits, MessagePort } from './message-port.ts';
 import { MessagePorts } from './message-ports.ts';
 import { MessageSocket } from './message-socket.ts';
 import { SinglePortSocket, type SingleOptions } from './single-port-socket.ts';
+import { CapacityError } from '../errors.ts';
 
 export interface MessageLinkOptions extends MessageLinkTraits, SingleOptions {
   /** See Link. */
@@ -39,7 +40,7 @@ export class MessageLink implements Link {
     this.#environment = environment;
     this.#ports = new MessagePorts(environment, options, options.name, () => this.#end());
     const port = this.#ports.create(options.peer);
-    if (port === null) throw this.#failed(null, null, new RangeError('the arena has no room for another port'));
+    if (port === null) throw this.#failed(null, null, new CapacityError('no-room', 'the arena has no room for another port'));
     let socket: SinglePortSocket | null = null;
     try {
       socket = new SinglePortSocket(options.fd, environment, port, options);

@@ -9,6 +9,7 @@ import { MessageHeaders } from '../system/message-headers.ts';
 import { addressOf, read, recvmmsg, sendmmsg, write } from '../system/syscalls.ts';
 import type { Arena } from '../runtime/arena.ts';
 import type { TransmitBuffer } from './transmit-buffer.ts';
+import { CapacityError } from '../errors.ts';
 
 /** Bytes of the largest message: what QEMU takes. The largest IPv4 packet with its Ethernet and virtio-net headers needs 65,561. */
 export const MESSAGE_LIMIT = 69_632;
@@ -43,7 +44,7 @@ export class MessageRegion {
     if (this.#slots < 0 || headers < 0) {
       if (this.#slots >= 0) arena.free(this.#slots, SLOTS * STRIDE);
       if (headers >= 0) arena.free(headers, size);
-      throw new RangeError('the arena has no room to receive messages to');
+      throw new CapacityError('no-room', 'the arena has no room to receive messages to');
     }
     this.#arena = arena;
     this.#base = addressOf(arena.memory.buffer);

@@ -4,6 +4,7 @@
  */
 import type { Arena } from '../runtime/arena.ts';
 import type { Framing } from './framing.ts';
+import { CapacityError } from '../errors.ts';
 
 export class ReceiveRegion {
   readonly at: number;
@@ -15,7 +16,7 @@ export class ReceiveRegion {
     this.arena = arena;
     this.size = size;
     this.at = arena.allocate(size);
-    if (this.at < 0) throw new RangeError('the arena has no room to read frames to');
+    if (this.at < 0) throw new CapacityError('no-room', 'the arena has no room to read frames to');
   }
 
   free(): void {

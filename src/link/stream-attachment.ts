@@ -3,6 +3,7 @@ import type { Link, LinkEnvironment } from './link.ts';
 import { PortNames } from './port-names.ts';
 import { ReceiveRegion } from './receive-region.ts';
 import { StreamPorts } from './stream-ports.ts';
+import { CapacityError } from '../errors.ts';
 
 /** Bytes read from the VM at a time. */
 const RECEIVE_REGION = 1 << 20;
@@ -40,7 +41,7 @@ export class StreamAttachment implements Link {
     };
     this.#ports = new StreamPorts(new ReceiveRegion(environment.arena, RECEIVE_REGION), own, new PortNames(name));
     try {
-      if (!attach(this.#ports, own)) throw new RangeError('the arena has no room for another VM');
+      if (!attach(this.#ports, own)) throw new CapacityError('no-room', 'the arena has no room for another VM');
     } catch (error) {
       this.#closed = true;
       this.#ports.close('not attached');

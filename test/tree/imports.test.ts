@@ -15,7 +15,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     may: ['system', 'packet/checksum', 'packet/checksum-wasm'],
     because: 'loop, timers and memory know no protocols but the checksum they run in place',
   },
-  link: { may: ['packet', 'runtime', 'system'], because: 'a link moves frames; what is in them is none of its business' },
+  link: { may: ['packet', 'runtime', 'system', 'errors'], because: 'a link moves frames; what is in them is none of its business' },
   switch: { may: ['packet', 'runtime/rate-limit', 'link/port'], because: 'a switch knows ports, not how they are made' },
   gateway: {
     may: ['packet', 'runtime', 'link/port', 'switch/gateway-input'],
@@ -23,14 +23,17 @@ const RULES: Record<string, { may: string[]; because: string }> = {
   },
   host: { may: ['packet/address', 'system', 'runtime'], because: 'host endpoints know nothing of guests' },
   flow: {
-    may: ['packet', 'runtime', 'host', 'gateway', 'link/port'],
+    may: ['packet', 'runtime', 'host', 'gateway', 'link/port', 'errors'],
     because: 'a flow joins the gateway and a host endpoint, and sees no descriptor',
   },
   service: {
     may: ['packet', 'runtime', 'flow/listener', 'network-options'],
     because: 'services listen on the virtual network through one interface, as a library user would',
   },
-  forward: { may: ['packet/address', 'runtime', 'host', 'flow', 'gateway'], because: 'a forward joins a host listener and a flow' },
+  forward: {
+    may: ['packet/address', 'runtime', 'host', 'flow', 'gateway', 'errors'],
+    because: 'a forward joins a host listener and a flow',
+  },
   ssh: { may: ['system'], because: 'how the guest is dialled and where records go is handed in' },
   config: {
     may: ['packet/address', 'packet/mac', 'network-options', 'link/spec'],
@@ -81,6 +84,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     because: 'it names the counters of the parts',
   },
   'network-options': { may: [], because: 'plain data' },
+  errors: { may: [], because: 'any part of a network may refuse something' },
   'network-events': { may: ['link/port', 'link/spec'], because: 'types of what is told' },
 };
 

@@ -36,7 +36,9 @@ describe('the package as it is published', () => {
       'CHANGELOG.md',
       'README.md',
       'docs/compatibility.md',
+      'docs/errors.md',
       'docs/guests.md',
+      'docs/library.md',
       'docs/limits.md',
       'docs/links.md',
     ]);

@@ -5,6 +5,7 @@
  *
  * The role files do the work (README of this folder); here is who is looked at when, and who is taken out.
  */
+import { NetworkError } from '../../errors.ts';
 import { MAPPED } from '../../packet/address.ts';
 import type { Sum } from '../../packet/checksum.ts';
 import * as tcp from '../../packet/tcp.ts';
@@ -142,7 +143,7 @@ export class TcpEngine implements Transport, FlowOwner {
 
   /** Guests' connections to `port` of the gateway go to `accept`. Throws when the port is taken. */
   listen(port: number, accept: Accept): { close(): void } {
-    if (this.#listeners.has(port)) throw new Error(`port ${port} of the gateway is already listened on`);
+    if (this.#listeners.has(port)) throw new NetworkError('port-taken', `port ${port} of the gateway is already listened on`);
     this.#listeners.set(port, accept);
     return { close: () => void this.#listeners.delete(port) };
   }

@@ -1,4 +1,5 @@
 /** UDP services of the gateway: who listens on which port, and how their answers reach the guest. */
+import { NetworkError } from '../../errors.ts';
 import { IpAddress } from '../../packet/address.ts';
 import { pseudoIpv4, type Sum } from '../../packet/checksum.ts';
 import * as ethernet from '../../packet/ethernet.ts';
@@ -43,7 +44,7 @@ export class UdpServices {
 
   /** Throws when the port is taken. */
   listen(port: number, service: DatagramService, anyAddress: boolean): Listener {
-    if (this.#services.has(port)) throw new Error(`UDP port ${port} of the gateway is already listened on`);
+    if (this.#services.has(port)) throw new NetworkError('port-taken', `UDP port ${port} of the gateway is already listened on`);
     this.#services.set(port, { service, anyAddress });
     return { close: () => void this.#services.delete(port) };
   }

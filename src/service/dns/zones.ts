@@ -25,6 +25,7 @@ const NAME_LIMIT = 254;
 /** A zone that is refused; the message says why. */
 export class ZoneError extends Error {
   override readonly name: string = 'ZoneError';
+  readonly code = 'zone-refused' as const;
 }
 
 export class Zones {
