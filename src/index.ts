@@ -7,6 +7,7 @@ export { commandLineNetwork, type CommandLineNetwork } from './config/defaults.t
 export { type AddressPlan, ConfigError, planAddresses } from './config/subnet.ts';
 export { ArgumentError, CapacityError, type CapacityErrorCode, NetworkError, type NetworkErrorCode } from './errors.ts';
 export { IpAddress } from './packet/address.ts';
+export type { Abortable } from './runtime/abortable.ts';
 export { SystemError } from './system/error.ts';
 export type { LinkEvents } from './link/events.ts';
 export type { Link } from './link/link.ts';

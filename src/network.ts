@@ -11,11 +11,11 @@ import { ArgumentError, NetworkError } from './errors.ts';
 import { formatIpv4, IpAddress, parseIpv4 } from './packet/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './packet/ipv4.ts';
 import { formatMac, parseMac } from './packet/mac.ts';
+import { abortable, type Abortable } from './runtime/abortable.ts';
 import { Arena } from './runtime/arena.ts';
 import { arenaSum } from './runtime/arena-checksum.ts';
 import { TurnLoop } from './runtime/turn-loop.ts';
 import { SystemRandom } from './runtime/wall-clock.ts';
-import { descriptorLimit } from './host/descriptors.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
 import { Capture } from './link/capture.ts';
 import type { LinkEvents } from './link/events.ts';
@@ -26,15 +26,14 @@ import { addCounters, type Port, type PortCounters, portCounters } from './link/
 import type { LinkKind, LinkSpec } from './link/spec.ts';
 import { Switch } from './switch/switch.ts';
 import { Gateway } from './gateway/gateway.ts';
-import { WAITING_LIMIT } from './gateway/neighbour.ts';
 import { type DialOptions, GuestDialer } from './flow/dial.ts';
 import { EchoForwarder } from './flow/echo.ts';
 import { FlowList } from './flow/flow-list.ts';
 import type { Listener, StreamService } from './flow/listener.ts';
 import { FlowPolicy } from './flow/policy.ts';
 import { GatewayServices } from './flow/service-host.ts';
-import { DEFAULT_TCP_LIMITS, TcpEngine } from './flow/tcp/engine.ts';
-import { DEFAULT_UDP_FLOWS, UdpEngine } from './flow/udp/engine.ts';
+import { TcpEngine } from './flow/tcp/engine.ts';
+import { UdpEngine } from './flow/udp/engine.ts';
 import { ClientAddress } from './forward/client-address.ts';
 import { ForwardError } from './forward/forward.ts';
 import { Forwards } from './forward/forwards.ts';
@@ -53,27 +52,14 @@ import { interfaceLink, parseLinkUrl } from './config/link-url.ts';
 import { resolveOptions } from './config/resolve.ts';
 import type { AddressPlan } from './config/subnet.ts';
 import { collectCounters, type NetworkCounters } from './network-counters.ts';
+import { networkLimits } from './network-limits.ts';
 import type { NetworkEvents } from './network-events.ts';
 import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
 
 /** Address space reserved for frames and buffers; memory becomes resident when it is used. */
 const ARENA = 256 << 20;
-/** Most bytes of a guest's data ahead of the host: a long queue of small frames overruns the guest's transmit queue. */
-const WINDOW_SMALL_MTU = 512 * 1024;
-const WINDOW_LARGE_MTU = 1 << 20;
-const LARGE_MTU = 9000;
-
 export type { LinkEvents } from './link/events.ts';
 export type { LinkKind } from './link/spec.ts';
-
-/** Parts of the process's descriptors that flows may have; what is left is for links, listeners and resolvers. */
-const TCP_DESCRIPTORS = 0.65;
-const UDP_DESCRIPTORS = 0.2;
-/** The same of connections to forwarded ports that wait for their guest. */
-const WAITING_DESCRIPTORS = 0.05;
-/** The same of forwards, and how many there are at most. */
-const FORWARD_DESCRIPTORS = 0.08;
-const FORWARDS = 1024;
 
 export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #options: ResolvedOptions;
@@ -116,7 +102,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const address = word(options.gatewayIP);
     this.#gatewayAddress = IpAddress.v4(address);
     const mac = parseMac(options.gatewayMacAddress)!;
-    const descriptors = descriptorLimit();
+    const limits = networkLimits(options);
     this.#gateway = new Gateway({
       arena,
       sum,
@@ -128,7 +114,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       mask,
       virtualAddresses: options.gatewayVirtualIPs.map(word),
       mtu: options.mtu,
-      waiting: Math.min(WAITING_LIMIT, Math.floor(descriptors * WAITING_DESCRIPTORS)),
+      waiting: limits.waiting,
     });
     this.#switch = new Switch({
       bytes: arena.bytes,
@@ -158,16 +144,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       allowLinkLocal: options.ec2MetadataAccess,
       ...(options.isolation && { leadsToGuest: (protocol, port) => this.#forwards.has(protocol === PROTOCOL_TCP ? 'tcp' : 'udp', port) }),
     });
-    const linkWindow = options.mtu > LARGE_MTU ? WINDOW_LARGE_MTU : WINDOW_SMALL_MTU;
     const wake = (): void => this.#loop.wake();
     const gateway = this.#gateway;
     const shared = { arena, sum, timers, random, host: this.#host, gateway, policy };
-    const flows = Math.min(DEFAULT_TCP_LIMITS.flows, Math.floor(descriptors * TCP_DESCRIPTORS));
-    const maxFlows = Math.min(DEFAULT_UDP_FLOWS, Math.floor(descriptors * UDP_DESCRIPTORS));
-    const connecting = options.tcpMaxInFlight ?? DEFAULT_TCP_LIMITS.connecting;
-    const connectTimeout = options.tcpConnectTimeout ?? DEFAULT_TCP_LIMITS.connectTimeout;
-    this.#tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows, connecting, connectTimeout } }, wake);
-    this.#udp = new UdpEngine({ ...shared, maxFlows }, wake);
+    this.#tcp = new TcpEngine({ ...shared, limits: limits.tcp }, wake);
+    this.#udp = new UdpEngine({ ...shared, maxFlows: limits.udpFlows }, wake);
     this.#echo = new EchoForwarder(shared, wake);
     gateway.transport(PROTOCOL_TCP, this.#tcp);
     gateway.transport(PROTOCOL_UDP, this.#udp);
@@ -225,7 +206,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       guest: { neighbours: gateway.neighbours, tcp: this.#tcp, timers, clients },
       inbound: this.#udp.inbound,
       whyNoGuest: (guest) => whyNoGuest(guest, options),
-      limit: Math.min(FORWARDS, Math.floor(descriptors * FORWARD_DESCRIPTORS)),
+      limit: limits.forwards,
     });
     this.flows = new FlowList(this.#tcp, this.#udp, timers);
     this.#dhcp.listen(this.#services);
@@ -245,16 +226,16 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /**
    * Rejects with ConfigError for options that make no sense, with SystemError when a forward can't be bound or this machine is
-   * not supported, and with Node's error when the capture file can't be created. Then nothing stays open.
+   * not supported, with Node's error when the capture file can't be created, and with the signal's reason. Then nothing stays open.
    */
-  static async create(options: NetworkOptions = {}): Promise<VirtualNetwork> {
+  static async create(options: NetworkOptions = {}, { signal }: Abortable = {}): Promise<VirtualNetwork> {
     const resolved = resolveOptions(options);
     const arena = new Arena(ARENA);
     const loop = new TurnLoop(arena);
     let network: VirtualNetwork | undefined;
     try {
       network = new VirtualNetwork(resolved, arena, loop);
-      await network.#open();
+      await network.#open(signal);
       return network;
     } catch (error) {
       if (network === undefined) loop.close();
@@ -264,10 +245,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   }
 
   /** Takes what the options want of the host. The capture comes last: where a port is taken an older capture is kept. */
-  async #open(): Promise<void> {
+  async #open(signal: AbortSignal | undefined): Promise<void> {
     const { forwards, captureFile } = this.#options;
     const requests = Object.entries(forwards).map(([key, remote]) => ({ ...parseForwardKey(key), remote }));
-    await this.#forwards.exposeAll(requests).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    await this.#forwards.exposeAll(requests, { signal }).catch((error: unknown) => {
       throw error instanceof ForwardError && error.cause instanceof SystemError ? error.cause : error;
     });
     if (captureFile === undefined) return;
@@ -288,11 +270,15 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /**
    * Opens a link for VMs, by its URL: see docs/links.md. `events` hears of its VMs, beside this network's own events. Rejects with
-   * ConfigError for another text, with SystemError when it can't be opened, with Node's error when a host can't be resolved.
+   * ConfigError for another text, with SystemError when it can't be opened, with Node's error when a host can't be resolved, and
+   * with the signal's reason.
    */
-  async attach(link: string | LinkSpec, events: Partial<LinkEvents> = {}): Promise<Link> {
+  async attach(link: string | LinkSpec, events: Partial<LinkEvents> & Abortable = {}): Promise<Link> {
     this.#checkOpen();
-    const opened = await this.#links.open(typeof link === 'object' ? link : parseLinkUrl(link), events);
+    const { signal } = events;
+    signal?.throwIfAborted();
+    const opening = this.#links.open(typeof link === 'object' ? link : parseLinkUrl(link), events);
+    const opened = await abortable(opening, signal, (late) => late.close());
     // Closed meanwhile: `close` waits for this one and closes it.
     this.#checkOpen();
     return opened;
@@ -302,9 +288,9 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
    * Listens for QEMU on `unix://PATH` or `tcp://HOST:PORT`, where port 0 is any free one. Rejects with ConfigError for another
    * text, with SystemError when it can't be bound, with Node's error when HOST can't be resolved.
    */
-  async listenQemu(url: string): Promise<Link> {
+  async listenQemu(url: string, options: Abortable = {}): Promise<Link> {
     this.#checkOpen();
-    return this.attach(interfaceLink('qemu', url));
+    return this.attach(interfaceLink('qemu', url), options);
   }
 
   /**
@@ -441,6 +427,10 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       this.#closing = this.#close();
     }
     return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #close(): Promise<void> {

@@ -49,7 +49,7 @@ export function sshTunnels({ network, log, atEnd }: Run): OpenSshTunnel {
         open.delete(forward);
         forward.close();
       };
-      return { protocol: 'unix', local, remote, close };
+      return { protocol: 'unix', local, remote, close, [Symbol.dispose]: close };
     } catch (error) {
       throw new ForwardError('bind', listenErrorText(error), error);
     }

@@ -12,7 +12,7 @@ export interface ForwardRequest {
   readonly remote: string;
 }
 
-export interface Forward extends ForwardRequest {
+export interface Forward extends ForwardRequest, Disposable {
   /** The host's port; undefined for a unix socket. */
   readonly boundPort?: number | undefined;
   /** Ends listening. */

@@ -3,6 +3,7 @@
  * §13.8, §14). What identifies one is its protocol and its local text, letter by letter.
  */
 import { NetworkError } from '../errors.ts';
+import { abortable, type Abortable } from '../runtime/abortable.ts';
 import type { IpAddress } from '../packet/address.ts';
 import { type Forward, ForwardError, type ForwardRequest } from './forward.ts';
 import { ForwardCounters, type GuestSide } from './guest-connections.ts';
@@ -49,28 +50,29 @@ export class Forwards {
     return false;
   }
 
-  /** Listens, and goes on until it is unexposed or closed. Rejects with ForwardError. */
-  async expose(request: ForwardRequest): Promise<Forward> {
-    const [forward] = await this.exposeAll([request]);
+  /** Listens, and goes on until it is unexposed or closed. Rejects with ForwardError, or the signal's reason. */
+  async expose(request: ForwardRequest, options: Abortable = {}): Promise<Forward> {
+    const [forward] = await this.exposeAll([request], options);
     return forward!;
   }
 
-  /** All of them in the order given or, when one fails, none. Rejects with ForwardError. */
-  async exposeAll(requests: readonly ForwardRequest[]): Promise<Forward[]> {
+  /** All of them in the order given or, when one fails, none. Rejects with ForwardError, or the signal's reason. */
+  async exposeAll(requests: readonly ForwardRequest[], { signal }: Abortable = {}): Promise<Forward[]> {
     const reserved: string[] = [];
     const opened: Forward[] = [];
     try {
       for (const request of requests) reserved.push(this.#reserve(request));
       // All are waited for: whatever is wrong with one, none is left behind.
-      const prepared = await Promise.allSettled(requests.map((request) => this.#prepare(request)));
+      const preparing = Promise.allSettled(requests.map((request) => this.#prepare(request)));
+      const prepared = await abortable(preparing, signal, () => {});
       const failed = prepared.find(({ status }) => status === 'rejected');
       if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
       for (const each of prepared) {
-        // Closed while names were resolved or tunnels made.
-        if (this.#closed) throw NetworkError.closed();
+        // Closed or given up while names were resolved or tunnels made.
+        this.#checkGoingOn(signal);
         opened.push(await (each as PromiseFulfilledResult<Open>).value());
       }
-      if (this.#closed) throw NetworkError.closed();
+      this.#checkGoingOn(signal);
     } catch (error) {
       for (const forward of opened) forward.close();
       throw error;
@@ -115,6 +117,11 @@ export class Forwards {
   /** By local, then protocol, in the order of bytes; the texts as they were given. */
   list(): Forward[] {
     return [...this.#forwards.values()].toSorted((a, b) => compare(a.local, b.local) || compare(a.protocol, b.protocol));
+  }
+
+  #checkGoingOn(signal: AbortSignal | undefined): void {
+    if (this.#closed) throw NetworkError.closed();
+    signal?.throwIfAborted();
   }
 
   #checkRoom(): void {

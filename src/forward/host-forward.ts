@@ -39,6 +39,10 @@ export class HostForward implements Forward {
     return this.protocol === 'unix' ? undefined : this.port;
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   /** Ends listening. TCP connections that are there go on, through unix sockets too; the conversations of UDP end. */
   close(): void {
     if (this.#closed) return;

@@ -93,6 +93,10 @@ export class BessListener implements Link {
     this.#sockets.delete(port);
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

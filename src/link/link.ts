@@ -14,7 +14,7 @@ export interface LinkEnvironment {
 }
 
 /** A socket that VMs attach to, or the attachment of a single VM. */
-export interface Link {
+export interface Link extends Disposable {
   /** What was bound or connected to, as a URL. */
   readonly address: string;
   /** VMs that found no place: too many of them, or the arena was full. */

@@ -22,7 +22,7 @@ export interface Scheduler {
 /** Frames for the guest: valid during the call. */
 export type FrameSink = (bytes: Uint8Array, at: number, length: number) => void;
 
-export class MemoryPort implements Port {
+export class MemoryPort implements Port, Disposable {
   readonly id: number;
   readonly name: string;
   readonly headroom: number = FRAMING.prefix;
@@ -146,6 +146,10 @@ export class MemoryPort implements Port {
         throw error;
       });
     }
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   close(): void {

@@ -76,6 +76,10 @@ export class MessageLink implements Link {
     else this.#port.sendThrough(this.#sender, null);
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     if (!this.#closed) this.#ports.close('link closed');
   }

@@ -53,6 +53,10 @@ export class StreamAttachment implements Link {
     return this.#ports.refused;
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -139,6 +139,10 @@ export class StreamConnector implements Link, Watcher {
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -76,6 +76,10 @@ export class StreamListener implements Link {
     if (!this.#reception.accept(fd, peerName())) close(fd);
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -223,6 +223,10 @@ export class VfkitListener implements Link {
     this.#environment.events.refused?.(reason);
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -192,7 +192,8 @@ describe('the forwards of a network', () => {
 
   test('a forward made elsewhere is listed, in the way of others, and closed with them', async () => {
     let closed = 0;
-    const forward = { protocol: 'unix', local: '/run/ssh.sock', remote: 'ssh-tunnel://x', close: () => void closed++ };
+    const close = (): void => void closed++;
+    const forward = { protocol: 'unix', local: '/run/ssh.sock', remote: 'ssh-tunnel://x', close, [Symbol.dispose]: close };
     network.forwards.add(forward);
     assert.deepEqual(network.forwards.list(), [forward]);
     assert.throws(() => network.forwards.add(forward), { code: 'conflict' });
@@ -206,7 +207,8 @@ describe('the forwards of a network', () => {
     const asked: string[] = [];
     network.forwards.openSshTunnel = async (local, to) => {
       asked.push(`${local} ${to}`);
-      return { protocol: 'unix', local, remote: to, close: () => void asked.push('closed') };
+      const close = (): void => void asked.push('closed');
+      return { protocol: 'unix', local, remote: to, close, [Symbol.dispose]: close };
     };
     await expose('/run/x.sock', 'unix', remote);
     network.forwards.unexpose('unix', '/run/x.sock');

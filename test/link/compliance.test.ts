@@ -137,7 +137,7 @@ function inherited(type: number, offload: boolean): LinkAdapter['open'] {
       if (!used) close(theirs);
       used = true;
     };
-    return { link: { address: link.address, refused: 0, close: closed }, attach };
+    return { link: { address: link.address, refused: 0, close: closed, [Symbol.dispose]: closed }, attach };
   };
 }
 

@@ -60,7 +60,7 @@ function single(link: Link, far: StreamEnd): OpenLink {
     asked = true;
     return far;
   };
-  return { link: { address: link.address, refused: link.refused, close }, attach };
+  return { link: { address: link.address, refused: link.refused, close, [Symbol.dispose]: close }, attach };
 }
 
 complies({

@@ -83,6 +83,10 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     may: ['link/port', 'switch', 'gateway', 'host/counters', 'flow', 'service'],
     because: 'it names the counters of the parts',
   },
+  'network-limits': {
+    may: ['network-options', 'host/descriptors', 'gateway/neighbour', 'flow'],
+    because: 'it scales the limits of the parts',
+  },
   'network-options': { may: [], because: 'plain data' },
   errors: { may: [], because: 'any part of a network may refuse something' },
   'network-events': { may: ['link/port', 'link/spec'], because: 'types of what is told' },
