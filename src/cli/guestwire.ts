@@ -14,7 +14,7 @@ const TEXT = `guestwire: networking for virtual machines without root
   guestwire version        print the version; also -v, -version, --version
   guestwire help           print this; also -h, -help, --help
 
-Programs of the package: gvproxy, gvforwarder, qemu-wrapper (drop-ins for gvisor-tap-vsock's), guestwire.
+Programs of the package: gvproxy, gvforwarder, qemu-wrapper, ssh-over-vsock (drop-ins for gvisor-tap-vsock's), guestwire.
 
   guestwire run -listen-qemu unix:///tmp/vm.sock
   qemu-system-x86_64 … -netdev stream,id=n0,server=off,addr.type=unix,addr.path=/tmp/vm.sock -device virtio-net-pci,netdev=n0,mac=5a:94:ef:e4:0c:ee

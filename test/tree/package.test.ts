@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { ROOT, succeed } from '../guest/process.ts';
@@ -58,6 +58,17 @@ describe('the package as it is published', () => {
       named.filter((path) => !files.includes(path)),
       [],
     );
+  });
+
+  test('installs every program, and its help names each', async () => {
+    const programs = readdirSync(join(ROOT, 'bin')).toSorted();
+    const wanted = Object.fromEntries(programs.map((program) => [program, `bin/${program}`]));
+    const { bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { bin: unknown };
+    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as { packages: { '': { bin: unknown } } };
+    assert.deepEqual(bin, wanted);
+    assert.deepEqual(lock.packages[''].bin, wanted);
+    const help = await succeed(join(ROOT, 'bin/guestwire'), ['help']);
+    for (const program of programs) assert.match(help, new RegExp(`^Programs of the package: .*\\b${program}\\b`, 'm'));
   });
 
   test('has the files that the limits page names', () => {
