@@ -1,5 +1,6 @@
 /** What gvforwarder does to its interface: MAC address and link at the beginning, address, MTU, route and resolver with a lease. */
 import type { DhcpLease } from '../packet/dhcpv4-client.ts';
+import { HEADER as ETHERNET_HEADER } from '../packet/ethernet.ts';
 import type { Mac } from '../packet/mac.ts';
 import { setU16, setU32, u16, i32 } from '../packet/bytes.ts';
 import { NetworkInterface } from '../system/network-interface.ts';
@@ -7,6 +8,8 @@ import { ResolverFile } from './resolver-file.ts';
 
 /** RFC 791: what every machine takes. A lease that says less is wrong, and would end the interface's IPv4. */
 const SMALLEST_MTU = 68;
+/** What Linux lets an Ethernet interface have: with its header, no more than 65,535 bytes. */
+const LARGEST_MTU = 65_535 - ETHERNET_HEADER;
 
 export class ConfiguredInterface {
   readonly #interface: NetworkInterface;
@@ -41,7 +44,7 @@ export class ConfiguredInterface {
 
   /** Sets what has changed. Returns what was left alone and why, for the log. Throws SystemError, or Node's error for the file. */
   configure(lease: DhcpLease): string | undefined {
-    if (lease.mtu >= SMALLEST_MTU && lease.mtu !== this.#mtu) this.#interface.setMtu(lease.mtu);
+    if (lease.mtu >= SMALLEST_MTU && lease.mtu !== this.#mtu) this.#interface.setMtu(Math.min(lease.mtu, LARGEST_MTU));
     this.#mtu = lease.mtu;
     if (lease.address !== this.#address) {
       this.#interface.setAddress(lease.address, lease.mask);

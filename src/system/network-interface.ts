@@ -91,10 +91,10 @@ export class NetworkInterface {
     this.#call('SIOCSIFMTU', SIOCSIFMTU);
   }
 
-  /** Replaces the address that was set before; routes through it go. */
+  /** Replaces the address that was set before; routes through it go. Mask 0: that of the address's class. */
   setAddress(address: number, mask: number): void {
     this.#setWord('SIOCSIFADDR', SIOCSIFADDR, address);
-    this.#setWord('SIOCSIFNETMASK', SIOCSIFNETMASK, mask);
+    if (mask !== 0) this.#setWord('SIOCSIFNETMASK', SIOCSIFNETMASK, mask);
   }
 
   /** No error when there is none. */

@@ -102,6 +102,14 @@ describe('gvforwarder and what it lives with', { skip: missing(...needs) }, () =
     assert.equal(await guest.stop(), 0);
   });
 
+  test('an MTU that no interface can have comes down to the largest', async () => {
+    const large = await new ConnectServer('-mtu', '65535').start();
+    await guest.join(large.url, '-offload', 'on');
+    assert.match(await guest.succeed('ip', 'addr', 'show', 'tap0'), / mtu 65521 /);
+    assert.equal(await guest.stop(), 0);
+    await large.kill();
+  });
+
   test('an interface that was made for it stays, with its configuration, and so does its owner', async () => {
     await guest.succeed('ip', 'tuntap', 'add', 'dev', 'vsock0', 'mode', 'tap');
     await guest.succeed('ip', 'link', 'set', 'vsock0', 'address', '5a:94:ef:e4:0c:ee', 'up');
