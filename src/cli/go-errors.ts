@@ -14,7 +14,7 @@ interface FailedCall extends Error {
 
 /** What is called as its URL is (`fd:3`), or by its name (`standard input`). */
 const CALLED = /^([a-z]+:|standard )/;
-const DEVICE_CALL = /^(open$|TUN)/;
+const OPTION = /^[A-Z_]+$/;
 
 /** `listen tcp 127.0.0.1:2222: bind: address already in use`; the error's own message when no listener failed. */
 export function listenErrorText(error: unknown): string {
@@ -23,8 +23,8 @@ export function listenErrorText(error: unknown): string {
   if (syscall === undefined || address === undefined) return message;
   const before = `${syscall} ${code} ${address}${port === undefined ? '' : `:${port}`}: `;
   const reason = message.startsWith(before) ? message.slice(before.length) : message;
-  // A device is opened, nobody listens on it.
-  if (DEVICE_CALL.test(syscall) && !CALLED.test(address)) return `${syscall} ${address}: ${reason}`;
+  // A device is opened, and a socket or a device that is there is asked for something: nobody listens on these.
+  if ((syscall === 'open' || OPTION.test(syscall)) && !CALLED.test(address)) return `${syscall} ${address}: ${reason}`;
   return `listen ${placeText(address, port, transport)}: ${syscall}: ${reason}`;
 }
 

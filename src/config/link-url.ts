@@ -121,6 +121,8 @@ function dgramUdp({ rest, query, common, refuse }: Parts): LinkSpec {
   const local = placeOf(rest.replace(/^\/\//, ''), refuse);
   const where = query.get('remote') ?? refuse(`want ${FORMS['dgram+udp']!.usage}: remote is QEMU's address and port`);
   const remote = placeOf(where, (why) => refuse(`remote: ${why}`));
+  if (remote.port === 0) refuse("remote: 0 is nobody's port");
+  if (remote.address.isIpv4 !== local.address.isIpv4) refuse('remote: want an address of the same family, IPv4 or IPv6');
   if (remote.port === local.port && remote.address.equals(local.address)) refuse("remote is QEMU's address and port: another than ours");
   return { ...common, transport: 'dgram-udp', kind: 'dgram', local, remote };
 }

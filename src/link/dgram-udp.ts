@@ -131,6 +131,7 @@ function connectTo(fd: number, place: Place, context: SystemErrorContext): void 
   check(connect(fd, addressOf(scratch.buffer), write(place)), 'connect', {
     address: place.address.toString(),
     port: place.port,
+    transport: 'udp',
     ...context,
   });
 }

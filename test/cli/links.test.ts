@@ -251,6 +251,10 @@ test('links that can not be opened end the start: what is no link at once, with 
       /^error: gvproxy exiting: cannot open link \S+: listen unix \/nonexistent\/s: bind: no such file or directory$/,
     ],
     [
+      'dgram+mcast://239.255.71.3:0?interface=203.0.113.9',
+      /^error: gvproxy exiting: cannot open link \S+: IP_ADD_MEMBERSHIP 239.255.71.3:0: no such device \(no interface leads/,
+    ],
+    [
       'fd:77',
       /^error: gvproxy exiting: cannot open link fd:77: listen fd:77: open: bad file descriptor \(whoever starts this program has to open it\)$/,
     ],

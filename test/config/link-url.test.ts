@@ -32,10 +32,7 @@ test('each form of a link comes to what it says', () => {
       { transport: 'unixgram', kind: 'vfkit', path: '/run/v', offload: true, largeFrames: true, name: 'mac' },
     ],
     ['dgram+unix:///run/ours?remote=/run/qemu', { transport: 'dgram-unix', kind: 'dgram', local: '/run/ours', remote: '/run/qemu' }],
-    [
-      'dgram+udp://127.0.0.1:0?remote=[::1]:7',
-      { transport: 'dgram-udp', kind: 'dgram', local: place('127.0.0.1', 0), remote: place('::1', 7) },
-    ],
+    ['dgram+udp://[::1]:0?remote=[::1]:7', { transport: 'dgram-udp', kind: 'dgram', local: place('::1', 0), remote: place('::1', 7) }],
     ['dgram+mcast://230.0.0.1:1234', { transport: 'multicast', kind: 'dgram', group: place('230.0.0.1', 1234) }],
     [
       'dgram+mcast://230.0.0.1:1234?interface=127.0.0.1',
@@ -76,6 +73,8 @@ test('what is no link is refused with what there is', () => {
     ['dgram+udp://127.0.0.1:1', /: want dgram\+udp:\/\/ADDRESS:PORT\?remote=ADDRESS:PORT: remote is QEMU's address and port$/],
     ['dgram+udp://127.0.0.1:1?remote=', /: remote: want an IP address and a port, not ""$/],
     ['dgram+udp://127.0.0.1:1?remote=127.0.0.1:1', /: remote is QEMU's address and port: another than ours$/],
+    ['dgram+udp://127.0.0.1:1?remote=127.0.0.1:0', /: remote: 0 is nobody's port$/],
+    ['dgram+udp://127.0.0.1:1?remote=[::1]:2', /: remote: want an address of the same family, IPv4 or IPv6$/],
     ['dgram+udp://localhost:1?remote=127.0.0.1:2', /: want an IP address and a port, not "localhost:1"$/],
     ['dgram+udp://127.0.0.1:65536?remote=127.0.0.1:2', /: want an IP address and a port, not "127.0.0.1:65536"$/],
     ['dgram+mcast://127.0.0.1:1', /: want a multicast group from 224\.0\.0\.0 to 239\.255\.255\.255$/],
