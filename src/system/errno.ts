@@ -20,6 +20,7 @@ export const EPIPE = 32;
 export const EBADFD = 77;
 export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;
+export const EPROTOTYPE = 91;
 export const EPROTONOSUPPORT = 93;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
@@ -55,6 +56,7 @@ const TEXTS: ReadonlyMap<number, readonly [code: string, text: string]> = new Ma
   [ENOTSOCK, ['ENOTSOCK', 'socket operation on non-socket']],
   [EBADFD, ['EBADFD', 'file descriptor in bad state']],
   [EMSGSIZE, ['EMSGSIZE', 'message too long']],
+  [EPROTOTYPE, ['EPROTOTYPE', 'protocol wrong type for socket']],
   [EPROTONOSUPPORT, ['EPROTONOSUPPORT', 'protocol not supported']],
   [EAFNOSUPPORT, ['EAFNOSUPPORT', 'address family not supported by protocol']],
   [EADDRINUSE, ['EADDRINUSE', 'address already in use']],

@@ -7,6 +7,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
+import { VirtualNetwork } from '../../src/index.ts';
 import { SOCK_DGRAM, SOCK_SEQPACKET } from '../../src/system/constants.ts';
 import { execute, GVPROXY, Running, temporaryFolder, until } from '../guest/process.ts';
 import { arpRequest, BIG_32, framed, LITTLE_16, plugStream } from '../link/stream-guest.ts';
@@ -264,4 +265,26 @@ test('links that can not be opened end the start: what is no link at once, with 
     assert.equal(status, 1);
     assert.match(log.at(-1)!, last);
   }
+});
+
+test('a path that a program has is not called a left-over, whatever kind of socket stands there', async () => {
+  const folder = temporaryFolder();
+  const network = await VirtualNetwork.create();
+  for (const [url, path] of [
+    ['vfkit+unixgram', 'vfkit'],
+    ['bess+unixpacket', 'bess'],
+    ['qemu+unix', 'qemu'],
+  ] as const) {
+    await network.attach(`${url}://${folder}/${path}`);
+    if (path === 'vfkit') {
+      // The socket that stands there now was renamed.
+      const vm = MessageEnd.unix(SOCK_DGRAM, join(folder, path), join(folder, 'vm'));
+      vm.send(Buffer.from('VFKT'));
+      await once(network, 'connected');
+    }
+    const { status, log } = await ended('-link', `${url}://${folder}/${path}`);
+    assert.equal(status, 1);
+    assert.match(log.at(-1)!, /already exists \(a program listens on it/);
+  }
+  await network.close();
 });
