@@ -30,6 +30,19 @@ export async function serveHost({ network, config, log, atEnd }: Run, url: strin
   }
 }
 
+/** For the commands of `guestwire`: as -services, without a word in the log. Rejects with what the log is to say. */
+export async function serveControl({ network, log, atEnd }: Pick<Run, 'network' | 'log' | 'atEnd'>, url: string): Promise<void> {
+  const { serveApi } = await import('../api/serve.ts');
+  const failed = (text: string): void => log.error(text);
+  try {
+    const listener = await serveApi({ url, network, forwards: network.forwards, services: true, failed, v1: lazyV1(network, failed) });
+    atEnd(() => listener.close());
+    log.debug(`control socket: ${listener.address}`);
+  } catch (error) {
+    throw new Error(`cannot listen: ${listenErrorText(error)}`, { cause: error });
+  }
+}
+
 /** What to do about a file that stands where the socket should be. */
 function advice(error: unknown): string {
   const { code, address, port } = error as { code?: string; address?: string; port?: number };

@@ -1,60 +1,70 @@
-/** `guestwire`: for now, the way to the programs that the package brings. */
-import { ConfigError } from '../config/subnet.ts';
-import { configure, loadFile } from './configuration.ts';
-import { readFlags } from './flags.ts';
-import { type Environment, gvproxy } from './gvproxy.ts';
-import { GVPROXY_FLAGS } from './gvproxy-flags.ts';
-import { descriptorSink, Log } from './log.ts';
+/** `guestwire`: the commands of commands/table.ts. */
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { type Call, CommandError, type CommandDefinition, OptionValues, STATUS, usageError } from './commands/command.ts';
+import { commandHelp, programHelp } from './commands/help.ts';
+import { COMMANDS } from './commands/table.ts';
+import type { Environment } from './gvproxy.ts';
 import { banner } from './version.ts';
-
-const TEXT = `guestwire: networking for virtual machines without root
-
-  guestwire run [flags]    run a network; flags as gvproxy has them (guestwire run -help)
-  guestwire config [flags] print the configuration file that does what these flags do (guestwire run -config FILE)
-  guestwire version        print the version; also -v, -version, --version
-  guestwire help           print this; also -h, -help, --help
-
-Programs of the package: gvproxy, gvforwarder, qemu-wrapper, ssh-over-vsock (drop-ins for gvisor-tap-vsock's), guestwire.
-
-  guestwire run -listen-qemu unix:///tmp/vm.sock
-  qemu-system-x86_64 … -netdev stream,id=n0,server=off,addr.type=unix,addr.path=/tmp/vm.sock -device virtio-net-pci,netdev=n0,mac=5a:94:ef:e4:0c:ee
-`;
 
 const VERSION = ['version', '-v', '-version', '--version'];
 const HELP = ['help', '-h', '-help', '--help'];
 
 /** Resolves with the exit status. */
 export async function guestwire(environment: Environment): Promise<number> {
-  const [command, ...rest] = environment.argv;
-  if (command === 'run') return gvproxy({ ...environment, argv: rest, program: `${environment.program} run` });
-  if (command === 'config') return printConfig({ ...environment, argv: rest, program: `${environment.program} config` });
-  if (command !== undefined && VERSION.includes(command)) {
+  const [name, ...rest] = environment.argv;
+  if (name !== undefined && VERSION.includes(name)) {
     environment.stdout(`${banner(environment.name)}\n`);
-    return 0;
+    return STATUS.ok;
   }
-  if (command !== undefined && HELP.includes(command)) {
-    environment.stdout(TEXT);
-    return 0;
+  const isHelp = name !== undefined && HELP.includes(name);
+  const wanted = isHelp ? rest[0] : name;
+  if (wanted === undefined) {
+    environment[isHelp ? 'stdout' : 'stderr'](programHelp(COMMANDS));
+    return isHelp ? STATUS.ok : STATUS.usage;
   }
-  environment.stderr(command === undefined ? TEXT : `guestwire: unknown command ${JSON.stringify(command)}; guestwire help lists them\n`);
-  return 2;
+  const command = COMMANDS.find((each) => each.name === wanted);
+  if (command === undefined) {
+    environment.stderr(`guestwire: unknown command ${JSON.stringify(wanted)}; guestwire help lists them\n`);
+    return STATUS.usage;
+  }
+  if (isHelp || (command.goFlags !== true && asksForHelp(rest))) {
+    environment.stdout(commandHelp(command));
+    return STATUS.ok;
+  }
+  return await run(command, { ...environment, argv: rest, program: `${environment.program} ${command.name}` });
 }
 
-async function printConfig(environment: Environment): Promise<number> {
-  const line = readFlags(environment, GVPROXY_FLAGS);
-  if (typeof line === 'number') return line;
-  const { flags } = line;
-  const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
+/** What stands behind `--` is another program's. */
+function asksForHelp(words: readonly string[]): boolean {
+  const end = words.indexOf('--');
+  return (end < 0 ? words : words.slice(0, end)).some((word) => word === '-h' || word === '-help' || word === '--help');
+}
+
+async function run(command: CommandDefinition, environment: Environment): Promise<number> {
   try {
-    const loaded = await loadFile(flags, environment.argv);
-    for (const warning of [...line.warnings, ...loaded.warnings]) log.warning(warning);
-    const config = configure(flags, loaded, log);
-    const { effectiveConfig } = await import('../config/effective-config.ts');
-    environment.stdout(effectiveConfig(config));
-    return 0;
+    const execute = await command.load();
+    return await execute(readCall(command, environment));
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    log.record('fatal', error.message);
-    return 1;
+    if (!(error instanceof CommandError)) throw error;
+    const hint = error.status === STATUS.usage ? `\n${environment.program} --help has the options and examples` : '';
+    environment.stderr(`${environment.program}: ${error.message}${hint}\n`);
+    return error.status;
+  }
+}
+
+/** Throws CommandError. */
+function readCall({ options: definitions, goFlags }: CommandDefinition, environment: Environment): Call {
+  if (goFlags === true) return { environment, options: new OptionValues({}), words: environment.argv };
+  const options: NonNullable<ParseArgsConfig['options']> = {};
+  for (const [name, { type, short, multiple = false }] of Object.entries(definitions))
+    options[name] = { type, multiple, ...(short !== undefined && { short }) };
+  try {
+    const { values, positionals } = parseArgs({ args: [...environment.argv], options, allowPositionals: true });
+    return { environment, options: new OptionValues(values), words: positionals };
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (!code.startsWith('ERR_PARSE_ARGS')) throw error;
+    // Behind the first sentence Node tells how to write what nobody has meant.
+    throw usageError(message.replace(/\. To specify [\s\S]*$/, '').replaceAll('\n', ' '));
   }
 }

@@ -11,7 +11,7 @@ import { ConfigError } from '../config/subnet.ts';
 import type { VirtualNetwork } from '../network.ts';
 import { configure, loadFile, type LoadedFile } from './configuration.ts';
 import { createNetwork } from './create-network.ts';
-import { readFlags } from './flags.ts';
+import { type ReadFlags, readFlags } from './flags.ts';
 import { fileErrorText } from './go-errors.ts';
 import { GVPROXY_FLAGS, type GvproxyValues } from './gvproxy-flags.ts';
 import { descriptorSink, Log } from './log.ts';
@@ -32,12 +32,19 @@ export interface Environment {
   stdout(text: string): void;
   stderr(text: string): void;
   readonly stderrIsTerminal: boolean;
+  readonly stdoutIsTerminal: boolean;
+  /** Of the process's environment. */
+  readonly variables: Readonly<Record<string, string | undefined>>;
 }
 
 /** Runs until the last VM has gone, a signal comes or something fails. Resolves with the exit status. */
 export async function gvproxy(environment: Environment): Promise<number> {
   const line = readFlags(environment, GVPROXY_FLAGS);
-  if (typeof line === 'number') return line;
+  return typeof line === 'number' ? line : runGvproxy(environment, line);
+}
+
+/** As gvproxy does with these flags; `control` is a URL on which programs of the host are served besides. */
+export async function runGvproxy(environment: Environment, line: ReadFlags<typeof GVPROXY_FLAGS>, control?: string): Promise<number> {
   const { flags } = line;
   if (flags.version) {
     environment.stdout(`${banner(environment.name)}\n`);
@@ -57,7 +64,7 @@ export async function gvproxy(environment: Environment): Promise<number> {
     log.record('fatal', error.message);
     return 1;
   }
-  return await run(environment, flags, config, log);
+  return await run(environment, flags, config, log, control);
 }
 
 /** Contract §2.3 row 2. Throws ConfigError. */
@@ -81,7 +88,13 @@ function describe(log: Log, { argv, name, program }: Environment): void {
   log.debug([program, ...argv].join(' '));
 }
 
-async function run({ name, program }: Environment, flags: GvproxyValues, config: GvproxyConfig, log: Log): Promise<number> {
+async function run(
+  { name, program }: Environment,
+  flags: GvproxyValues,
+  config: GvproxyConfig,
+  log: Log,
+  control?: string,
+): Promise<number> {
   log.info(banner(name));
   let end!: (ending: Ending) => void;
   const ending = new Promise<Ending>((resolve) => (end = resolve));
@@ -103,7 +116,7 @@ async function run({ name, program }: Environment, flags: GvproxyValues, config:
     network.on('stationGone', (mac) => notifications.send('connection_closed', mac));
     log.info('waiting for clients...');
     const atEnd = (close: () => void | Promise<void>): void => parts.add(close);
-    start({ network, config, log, notifications, program, end, atEnd }).catch(fail);
+    start({ network, config, log, notifications, program, control, end, atEnd }).catch(fail);
   } catch (error) {
     fail(error);
   }

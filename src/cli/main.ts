@@ -9,6 +9,8 @@ export async function main(name: string, run: (environment: Environment) => Prom
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
     stderrIsTerminal: process.stderr.isTTY,
+    stdoutIsTerminal: process.stdout.isTTY,
+    variables: process.env,
   });
   process.exitCode = status;
   // Whatever still holds the process (a lookup under way) has no business after this.

@@ -1,7 +1,7 @@
 /** What gvproxy opens once the network is there, in the original's order (contract §4.1, steps 7 to 13). */
 import type { GvproxyConfig } from '../config/gvproxy-config.ts';
 import type { VirtualNetwork } from '../network.ts';
-import { serveGuestsOn, serveHost } from './api.ts';
+import { serveControl, serveGuestsOn, serveHost } from './api.ts';
 import { startLinks } from './links.ts';
 import type { Log } from './log.ts';
 import type { NotificationSender } from './notification-sender.ts';
@@ -24,6 +24,8 @@ export interface Run {
   readonly notifications: NotificationSender;
   /** As the usage names it. */
   readonly program: string;
+  /** URL that the commands of `guestwire` ask; undefined for gvproxy. */
+  readonly control: string | undefined;
   /** Ends the program; the first reason counts. */
   readonly end: (ending: Ending) => void;
   /** What is to be done before the network closes, last in first out. Called at once when the end has come. */
@@ -32,8 +34,9 @@ export interface Run {
 
 /** Resolves when everything listens. Rejects with what the log is to say. */
 export async function start(run: Run): Promise<void> {
-  const { config, network, notifications } = run;
+  const { config, control, network, notifications } = run;
   network.forwards.openSshTunnel = sshTunnels(run);
+  if (control !== undefined) await serveControl(run, control);
   for (const url of config.listen) await serveHost(run, url, 'listen');
   notifications.send('ready');
   if (config.services !== '') await serveHost(run, config.services, 'services');

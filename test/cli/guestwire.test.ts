@@ -5,6 +5,9 @@ import { test } from 'node:test';
 import { GVPROXY_FLAGS } from '../../src/cli/gvproxy-flags.ts';
 import { execute, type Finished, ROOT, Running, temporaryFolder, until } from '../guest/process.ts';
 
+// Where `guestwire run` has its socket: not among those of whoever runs the tests.
+process.env['XDG_RUNTIME_DIR'] = temporaryFolder();
+
 function call(program: 'guestwire' | 'gvproxy', ...argv: string[]): Promise<Finished> {
   return execute(join(ROOT, 'bin', program), argv);
 }

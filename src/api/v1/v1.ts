@@ -30,7 +30,16 @@ export interface V1Api extends V1 {
   fetch(request: Request): Promise<Response>;
 }
 
-const rootSchema = z.object({ name: z.string(), version: z.string(), links: z.record(z.string(), z.string()) }).openapi('Root');
+const rootSchema = z
+  .object({
+    name: z.string(),
+    version: z.string(),
+    addresses: z
+      .object({ subnet: z.string(), gatewayIP: z.ipv4(), deviceIP: z.ipv4(), hostIP: z.ipv4() })
+      .openapi({ description: "Of the network; deviceIP: the first VM's, hostIP: the host's loopback." }),
+    links: z.record(z.string(), z.string()),
+  })
+  .openapi('Root');
 const root = createRoute({
   method: 'get',
   path: '/v1/',
@@ -59,7 +68,7 @@ export function createV1(network: V1Network, registry: ForwardRegistry, options:
       throw new ApiError('invalid-request', describeIssues(result.error.issues, what));
     },
   });
-  app.openapi(root, (c) => c.json({ name: 'guestwire', version, links: LINKS }, 200));
+  app.openapi(root, (c) => c.json({ name: 'guestwire', version, addresses: network.addresses, links: LINKS }, 200));
   forwardRoutes(app, registry);
   dnsRoutes(app, network.zones);
   listingRoutes(app, network);

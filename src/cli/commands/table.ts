@@ -1,0 +1,126 @@
+/** Every command of `guestwire`: help, completion and the reading of command lines come from here. */
+import type { CommandDefinition, OptionDefinition } from './command.ts';
+
+const connect = {
+  connect: {
+    type: 'string',
+    value: 'URL',
+    summary: 'the one that listens there: unix:///path or tcp://host:port (also in GUESTWIRE_SOCKET)',
+  },
+  name: { type: 'string', value: 'NAME', summary: 'the one that runs under this name (default: default)' },
+} as const satisfies Record<string, OptionDefinition>;
+const listing = {
+  json: { type: 'boolean', summary: 'print JSON, as the API has it' },
+  ...connect,
+} as const satisfies Record<string, OptionDefinition>;
+
+const LISTING_NOTE = `A table on a terminal; elsewhere lines of tab-separated values with a headline. NO_COLOR turns colours off.`;
+
+export const COMMANDS: readonly CommandDefinition[] = [
+  {
+    name: 'run',
+    summary: 'run a network; flags as gvproxy has them (guestwire run -help)',
+    usage: ['[flags]'],
+    goFlags: true,
+    options: {},
+    notes: [
+      `Flags are gvproxy's, with one dash or two; guestwire run -help lists them. -name NAME (default: default) is the name by which the\n` +
+        `other commands find it: its socket is $XDG_RUNTIME_DIR/guestwire/NAME.sock, or without that variable /tmp/guestwire-UID/NAME.sock.`,
+    ],
+    examples: ['guestwire run -listen-qemu unix:///tmp/vm.sock', 'guestwire run -config guestwire.yaml -name web'],
+    load: async () => (await import('./run.ts')).run,
+  },
+  {
+    name: 'status',
+    summary: 'what the running network is and does',
+    usage: ['[options]'],
+    options: listing,
+    notes: [LISTING_NOTE],
+    examples: ['guestwire status', 'guestwire status --connect unix:///tmp/api.sock --json'],
+    load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'forward',
+    summary: 'ports of the host that lead to guests: list, add, remove',
+    usage: ['ls', 'add [PROTOCOL:][ADDRESS:]PORT:[GUEST:]PORT …', 'rm [PROTOCOL:][ADDRESS:]PORT …'],
+    verbs: ['ls', 'add', 'rm'],
+    options: listing,
+    notes: [
+      `PROTOCOL is tcp or udp, default tcp; ADDRESS one of the host, default 127.0.0.1; GUEST default the first VM's address. PORT may be a\n` +
+        `range, 8000-8010, and 0 on the host's side: any free one. Several are added, or removed, all or none.`,
+      LISTING_NOTE,
+    ],
+    examples: [
+      'guestwire forward add 8080:80 udp:5353:53',
+      'guestwire forward add 0.0.0.0:8000-8010:192.168.127.3:9000-9010',
+      'guestwire forward rm 8080',
+      'guestwire forward ls --json',
+    ],
+    load: async () => (await import('./forward.ts')).forward,
+  },
+  {
+    name: 'dns',
+    summary: 'names that the gateway answers for itself: list, add, remove',
+    usage: ['ls', 'add NAME ADDRESS', 'rm NAME'],
+    verbs: ['ls', 'add', 'rm'],
+    options: { zone: { type: 'string', value: 'ZONE', summary: 'the zone that NAME is in (default: see below)' }, ...listing },
+    notes: [
+      `A name belongs to a zone, and the gateway answers for a whole zone: other names of it do not exist. Without --zone it is the\n` +
+        `longest zone there is that NAME ends with, else what stands behind NAME's first dot, which is made. rm of a zone's last name removes the zone.`,
+      LISTING_NOTE,
+    ],
+    examples: ['guestwire dns add db.test 192.168.127.3', 'guestwire dns rm db.test', 'guestwire dns ls'],
+    load: async () => (await import('./dns.ts')).dns,
+  },
+  {
+    name: 'leases',
+    summary: 'which address belongs to which MAC address',
+    usage: ['[options]'],
+    options: listing,
+    notes: [LISTING_NOTE],
+    examples: ['guestwire leases', 'guestwire leases | cut -f1'],
+    load: async () => (await import('./leases.ts')).leases,
+  },
+  {
+    name: 'flows',
+    summary: "guests' conversations: list, end one",
+    usage: ['[options]', '--kill ID'],
+    options: {
+      kill: { type: 'string', value: 'ID', summary: 'end this one: TCP is reset on both sides' },
+      protocol: { type: 'string', value: 'tcp|udp', summary: 'only these' },
+      guest: { type: 'string', value: 'ADDRESS', summary: 'only those of this guest' },
+      ...listing,
+    },
+    notes: [LISTING_NOTE],
+    examples: ['guestwire flows --guest 192.168.127.2', 'guestwire flows --kill tcp-17'],
+    load: async () => (await import('./flows.ts')).flows,
+  },
+  {
+    name: 'ports',
+    summary: 'VMs that are attached',
+    usage: ['[options]'],
+    options: listing,
+    notes: [LISTING_NOTE],
+    examples: ['guestwire ports'],
+    load: async () => (await import('./ports.ts')).ports,
+  },
+  {
+    name: 'counters',
+    summary: 'everything that is counted',
+    usage: ['[options] [PREFIX]'],
+    options: { all: { type: 'boolean', short: 'a', summary: 'also those that are 0' }, ...listing },
+    notes: [LISTING_NOTE],
+    examples: ['guestwire counters tcp.', 'guestwire counters --all'],
+    load: async () => (await import('./counters.ts')).counters,
+  },
+  {
+    name: 'config',
+    summary: 'print the configuration file that does what these flags do',
+    usage: ['[flags]'],
+    goFlags: true,
+    options: {},
+    notes: ["Flags are gvproxy's: guestwire run -help lists them."],
+    examples: ['guestwire config -mtu 4000 > guestwire.yaml', 'guestwire config -config old.yaml'],
+    load: async () => (await import('./config.ts')).config,
+  },
+];
