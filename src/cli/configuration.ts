@@ -34,10 +34,10 @@ export async function loadFile(flags: GvproxyValues, argv: readonly string[]): P
   return { file, compile: compileRe2, warnings: [...warnings, ...unknown, ...ignored] };
 }
 
-/** Contract §2.3 from row 3 on. Throws ConfigError. */
-export function configure(flags: GvproxyValues, loaded: LoadedFile, log: Log): GvproxyConfig {
+/** Contract §2.3 from row 3 on; `inUse` as for `validate`. Throws ConfigError. */
+export function configure(flags: GvproxyValues, loaded: LoadedFile, log: Log, { inUse = false }: { inUse?: boolean } = {}): GvproxyConfig {
   const searchDomains = loaded.file === undefined ? hostSearchDomains(log) : [];
-  return validate(flags, resolveGvproxyConfig(flags, { ...loaded, searchDomains }));
+  return validate(flags, resolveGvproxyConfig(flags, { ...loaded, searchDomains }), { inUse });
 }
 
 function hostSearchDomains(log: Log): readonly string[] {

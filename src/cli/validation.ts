@@ -9,20 +9,26 @@ import { fileErrorText } from './go-errors.ts';
 import type { GvproxyValues } from './gvproxy-flags.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 
-/** Contract §2.3 from row 6 on, in its order. Throws ConfigError. Returns the configuration with the path to notify. */
-export function validate(flags: GvproxyValues, config: GvproxyConfig): GvproxyConfig {
+type RefuseExisting = (path: string) => void;
+
+/**
+ * Contract §2.3 from row 6 on, in its order. Throws ConfigError. Returns the configuration with the path to notify. `inUse`: sockets
+ * that there are already are those of a program that runs with this configuration.
+ */
+export function validate(flags: GvproxyValues, config: GvproxyConfig, { inUse = false }: { inUse?: boolean } = {}): GvproxyConfig {
+  const refuseExisting = inUse ? (): void => {} : refuseFile;
   const { qemu, vpnkit, bess, vfkit } = config.interfaces;
   const notification = flags.notification === '' ? config.notification : notifiedPath(flags.notification);
-  validateQemu(qemu);
-  validateSocket('bess', bess, 'unixpacket');
-  validateSocket('vfkit', vfkit, 'unixgram');
+  validateQemu(qemu, refuseExisting);
+  validateSocket('bess', bess, 'unixpacket', refuseExisting);
+  validateSocket('vfkit', vfkit, 'unixgram', refuseExisting);
   exclude('qemu', qemu, 'vpnkit', vpnkit);
   exclude('bess', bess, 'vpnkit', vpnkit);
   exclude('qemu', qemu, 'bess', bess);
   const sshPort = flags['ssh-port'];
   if (flags.config === '' && sshPort !== -1 && !isSshPort(sshPort)) throw new ConfigError('ssh-port value must be between 1024 and 65535');
   validateForwards(flags, config);
-  for (const url of config.links) validateLink(url);
+  for (const url of config.links) validateLink(url, refuseExisting);
   return { ...config, notification };
 }
 
@@ -33,13 +39,13 @@ function notifiedPath(text: string): string {
   return path;
 }
 
-function validateQemu(text: string): void {
+function validateQemu(text: string, refuseExisting: RefuseExisting): void {
   if (text === '') return;
   const { scheme, path } = parsed('qemu', text, 'unix:///path or tcp://host:port');
   if (scheme === 'unix') refuseExisting(path);
 }
 
-function validateSocket(name: 'bess' | 'vfkit', text: string, wanted: string): void {
+function validateSocket(name: 'bess' | 'vfkit', text: string, wanted: string, refuseExisting: RefuseExisting): void {
   if (text === '') return;
   const { scheme, path } = parsed(name, text, `${wanted}:///path`);
   if (scheme !== wanted) throw new ConfigError(`${name} listen address must be ${wanted}:// address`);
@@ -47,7 +53,7 @@ function validateSocket(name: 'bess' | 'vfkit', text: string, wanted: string): v
 }
 
 /** Ours, after all rows of the original. A datagram link clears the way for its own socket. */
-function validateLink(url: string): void {
+function validateLink(url: string, refuseExisting: RefuseExisting): void {
   const link = parseLinkUrl(url);
   if (link.transport === 'unixpacket' || link.transport === 'unixgram') refuseExisting(link.path);
   if (link.transport !== 'stream' || link.connect) return;
@@ -63,7 +69,7 @@ function parsed(name: string, text: string, wanted: string): ListenAddress {
   }
 }
 
-function refuseExisting(path: string): void {
+function refuseFile(path: string): void {
   if (path !== '' && existsSync(path)) throw new ConfigError(`"${path}" already exists (${adviceForExisting(path)})`);
 }
 

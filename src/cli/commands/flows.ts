@@ -54,7 +54,7 @@ export async function flows(call: Call): Promise<number> {
 async function everyFlow(client: Client, query: URLSearchParams): Promise<readonly FlowInfo[]> {
   const all: FlowInfo[] = [];
   for (;;) {
-    const { flows: some, next } = await client.get<Page>(`/v1/flows?${query}`);
+    const { flows: some, next } = await client.get<Page>(`/v1/flows?${query.toString()}`);
     all.push(...some);
     if (next === null) return all;
     query.set('cursor', next);

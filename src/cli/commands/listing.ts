@@ -16,9 +16,10 @@ const PLAIN = '\u001b[0m';
 
 /** Prints `rows`, or with --json `data`. */
 export function printListing<Row>(call: Call, data: unknown, columns: readonly Column<Row>[], rows: readonly Row[]): void {
-  const { stdout, stdoutIsTerminal } = call.environment;
-  if (call.options.flag('json')) stdout(`${JSON.stringify(data, null, stdoutIsTerminal ? 2 : 0)}\n`);
-  else stdout(stdoutIsTerminal ? table(columns, rows, hasColour(call)) : separated(columns, rows));
+  const { environment, options } = call;
+  const { stdoutIsTerminal } = environment;
+  if (options.flag('json')) environment.stdout(`${JSON.stringify(data, null, stdoutIsTerminal ? 2 : 0)}\n`);
+  else environment.stdout(stdoutIsTerminal ? table(columns, rows, hasColour(call)) : separated(columns, rows));
 }
 
 /** https://no-color.org */

@@ -123,4 +123,27 @@ export const COMMANDS: readonly CommandDefinition[] = [
     examples: ['guestwire config -mtu 4000 > guestwire.yaml', 'guestwire config -config old.yaml'],
     load: async () => (await import('./config.ts')).config,
   },
+  {
+    name: 'check-config',
+    summary: 'say what is wrong with a configuration file',
+    usage: ['FILE'],
+    takesFile: true,
+    options: {},
+    notes: ['Nothing is opened, and a network may run with the file. Unknown keys are warned of.'],
+    examples: ['guestwire check-config guestwire.yaml'],
+    load: async () => (await import('./check-config.ts')).checkConfig,
+  },
+  {
+    name: 'completion',
+    summary: 'print what makes a shell complete the words of this command',
+    usage: ['bash|zsh|fish'],
+    verbs: ['bash', 'zsh', 'fish'],
+    options: {},
+    examples: [
+      'guestwire completion bash > ~/.local/share/bash-completion/completions/guestwire',
+      'guestwire completion zsh > ~/.zfunc/_guestwire',
+      'guestwire completion fish > ~/.config/fish/completions/guestwire.fish',
+    ],
+    load: async () => (await import('./completion.ts')).completion,
+  },
 ];
