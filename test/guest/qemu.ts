@@ -20,8 +20,12 @@ export class QemuGuest extends GuestConsole {
     await succeed(process.execPath, [join(ROOT, 'scripts/guest/build-image.mjs'), FOLDER], 120_000);
   }
 
-  /** Boots with one network card on `netdev` (the option's value, with id n0). */
-  static async boot(netdev: string, mac: string, { programs = false, image, startedBy = [] }: BootOptions = {}): Promise<QemuGuest> {
+  /** Boots with one network card on `netdev` (the option's value, with id n0); undefined: `startedBy` adds one. */
+  static async boot(
+    netdev: string | undefined,
+    mac: string,
+    { programs = false, image, startedBy = [] }: BootOptions = {},
+  ): Promise<QemuGuest> {
     await QemuGuest.prepare();
     if (programs) await succeed(process.execPath, [join(ROOT, 'scripts/guest/build-programs.mjs'), FOLDER], 120_000);
     const [standard, memory] = programs ? ['initramfs-programs.cpio', '900'] : ['initramfs.cpio', '256'];
@@ -32,7 +36,7 @@ export class QemuGuest extends GuestConsole {
       ...['-kernel', join(FOLDER, 'vmlinuz'), '-initrd', image ?? join(FOLDER, standard)],
       ...['-append', 'console=ttyS0 quiet panic=-1 tsc=unstable'],
       ...['-serial', 'null', '-serial', 'stdio'],
-      ...['-netdev', netdev, '-device', `virtio-net-pci,netdev=n0,mac=${mac},romfile=`],
+      ...(netdev === undefined ? [] : ['-netdev', netdev, '-device', `virtio-net-pci,netdev=n0,mac=${mac},romfile=`]),
     ];
     const guest = new QemuGuest(new Running(command!, args));
     await guest.ready();

@@ -31,6 +31,36 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: async () => (await import('./run.ts')).run,
   },
   {
+    name: 'qemu',
+    summary: 'run QEMU on a network of its own: for -netdev user',
+    usage: ['[options] -- [QEMU] ARGUMENTS'],
+    options: {
+      forward: {
+        type: 'string',
+        short: 'f',
+        multiple: true,
+        value: 'PORT:PORT',
+        summary: 'lead a port of the host to one of the VM, as guestwire forward add; any number',
+      },
+      mtu: { type: 'string', value: 'BYTES', summary: 'of the network; up to 65535, which is fastest (default: 1500)' },
+      mac: { type: 'string', value: 'MAC', summary: "of the VM's network card (default: 5a:94:ef:e4:0c:ee)" },
+      device: { type: 'string', value: 'TYPE', summary: "the network card, as QEMU's -device names it (default: virtio-net-pci)" },
+      pcap: { type: 'string', value: 'FILE', summary: 'write every frame to this file' },
+      qemu: { type: 'string', value: 'PROGRAM', summary: "another QEMU (default: the one for this machine's processor)" },
+      name: { type: 'string', value: 'NAME', summary: 'let the other commands find this network by --name NAME' },
+    },
+    notes: [
+      `QEMU gets -netdev and -device in front of its arguments, unless these have a -netdev, -nic or -net of their own; where they say\n` +
+        `{socket} it gets the path of the network's socket. The VM has 192.168.127.2 by DHCP; the host's loopback is 192.168.127.254.`,
+    ],
+    examples: [
+      'guestwire qemu --forward 8080:80 --forward 2222:22 -- -m 1G -hda disk.qcow2',
+      'guestwire qemu --mtu 65520 -- qemu-system-aarch64 -M virt -cpu max -kernel Image',
+    ],
+    statuses: { else: "QEMU's own, or 128 and the number of the signal that has ended it" },
+    load: async () => (await import('./qemu.ts')).qemu,
+  },
+  {
     name: 'status',
     summary: 'what the running network is and does',
     usage: ['[options]'],

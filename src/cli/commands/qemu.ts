@@ -1,0 +1,157 @@
+/** `guestwire qemu`: a network of its own for one QEMU, which it starts, and ends with. */
+import { execFile, spawn, type StdioOptions } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { DEFAULT_MTU, DEVICE_MAC, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from '../../config/defaults.ts';
+import { ConfigError } from '../../config/subnet.ts';
+import { VirtualNetwork } from '../../network.ts';
+import { parseMac } from '../../packet/mac.ts';
+import { SystemError } from '../../system/error.ts';
+import { close } from '../../system/syscalls.ts';
+import { connectUnix } from '../../system/unix-stream.ts';
+import { serveControl } from '../api.ts';
+import { fileErrorText, listenErrorText } from '../go-errors.ts';
+import { descriptorSink, Log } from '../log.ts';
+import { type Call, CommandError, usageError } from './command.ts';
+import { claimControlSocket } from './control-socket.ts';
+import { parseForward, type WantedForward } from './forward-words.ts';
+import { qemuArguments, qemuVersion, SOCKET_MARK } from './qemu-arguments.ts';
+
+/** Milliseconds for QEMU to tell its version. */
+const VERSION_TIMEOUT = 10_000;
+/** Passed on: whoever ends this command means the VM. SIGINT comes to both from a terminal. */
+const SIGNALS = ['SIGTERM', 'SIGHUP'] as const;
+
+/** QEMU's names for processors that Node names otherwise. */
+const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
+
+interface Wanted {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly mtu: number;
+  readonly mac: string;
+  readonly device: string;
+  readonly forwards: readonly WantedForward[];
+}
+
+/** Resolves with QEMU's status. */
+export async function qemu(call: Call): Promise<number> {
+  const { environment, options } = call;
+  const wanted = readWanted(call);
+  const version = await askVersion(wanted.program);
+  const name = options.text('name');
+  const control = name === undefined ? undefined : await claimControlSocket(name, environment.variables);
+  const folder = mkdtempSync(join(tmpdir(), 'guestwire-qemu-'));
+  const atEnd: (() => void | Promise<void>)[] = [(): void => rmSync(folder, { recursive: true, force: true })];
+  try {
+    const network = await createNetwork(wanted, options.text('pcap'));
+    atEnd.push(() => network.close());
+    if (control !== undefined) {
+      const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
+      await serveControl({ network, log, atEnd: (close_) => void atEnd.push(close_) }, control);
+    }
+    await addForwards(network, wanted.forwards);
+    const socket = join(folder, 'vm.sock');
+    await network.listenQemu(`unix://${socket}`);
+    const { args, inherits, own } = qemuArguments(wanted.args, { ...wanted, socket, version });
+    if (own !== undefined && !wanted.args.some((word) => word.includes(SOCKET_MARK)))
+      environment.stderr(`${environment.program}: ${ownText(own)}\n`);
+    return await runQemu(wanted.program, args, inherits ? socket : undefined);
+  } finally {
+    for (let end = atEnd.pop(); end !== undefined; end = atEnd.pop()) await end();
+  }
+}
+
+function ownText(own: string): string {
+  return (
+    `the arguments have ${own} of their own, so no network card is added. Where they say ${SOCKET_MARK} QEMU gets the path of ` +
+    `this network's socket, as in -netdev stream,id=n0,server=off,addr.type=unix,addr.path=${SOCKET_MARK}`
+  );
+}
+
+function readWanted({ options, words }: Call): Wanted {
+  const [first = ''] = words;
+  // The program's name may stand in front, as on the line that is replaced.
+  const isNamed = /^qemu-(system-\w+|kvm)$/.test(basename(first));
+  const program = options.text('qemu') ?? (isNamed ? first : `qemu-system-${MACHINES[process.arch] ?? process.arch}`);
+  const mtu = Number(options.text('mtu') ?? DEFAULT_MTU);
+  if (!isMtu(mtu)) throw usageError(`${JSON.stringify(options.text('mtu'))} is no MTU: want ${MTU_MINIMUM} to ${MTU_MAXIMUM}`);
+  const mac = options.text('mac') ?? DEVICE_MAC;
+  const parsed = parseMac(mac);
+  if (parsed === undefined || (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1) {
+    throw usageError(`${JSON.stringify(mac)} is no MAC address of a network card: want one such as ${DEVICE_MAC}`);
+  }
+  const args = isNamed ? words.slice(1) : words;
+  return {
+    program,
+    args,
+    mtu,
+    mac,
+    device: options.text('device') ?? 'virtio-net-pci',
+    forwards: options.list('forward').map(parseForward),
+  };
+}
+
+function askVersion(program: string): Promise<readonly [number, number]> {
+  return new Promise((resolve, reject) => {
+    execFile(program, ['--version'], { timeout: VERSION_TIMEOUT }, (error, stdout) => {
+      if ((error as NodeJS.ErrnoException | null)?.code === 'ENOENT')
+        return reject(new CommandError(`there is no program ${program} in PATH (--qemu PROGRAM names another)`));
+      const version = qemuVersion(stdout);
+      if (version === undefined)
+        reject(new CommandError(`${program} --version doesn't answer as QEMU does${error === null ? '' : `: ${error.message.trim()}`}`));
+      else resolve(version);
+    });
+  });
+}
+
+/** The forwards lead to a VM that has this MAC address, whatever it is. */
+async function createNetwork({ mtu, mac }: Wanted, captureFile: string | undefined): Promise<VirtualNetwork> {
+  try {
+    return await VirtualNetwork.create({
+      mtu,
+      dhcpStaticLeases: { '192.168.127.2': mac },
+      ...(captureFile !== undefined && { captureFile }),
+    });
+  } catch (error) {
+    if (error instanceof ConfigError || error instanceof SystemError) throw new CommandError(error.message);
+    if ((error as NodeJS.ErrnoException).path !== undefined) throw new CommandError(fileErrorText(error));
+    throw error;
+  }
+}
+
+async function addForwards(network: VirtualNetwork, wanted: readonly WantedForward[]): Promise<void> {
+  if (wanted.length === 0) return;
+  const { expandRanges } = await import('../../api/v1/port-ranges.ts');
+  const { deviceIP } = network.addresses;
+  const requests = wanted.map(({ protocol, local, guest, guestPorts }) => ({
+    protocol,
+    local,
+    remote: `${guest ?? deviceIP}:${guestPorts}`,
+  }));
+  try {
+    await network.forwards.exposeAll(expandRanges(requests));
+  } catch (error) {
+    throw new CommandError(`cannot forward: ${listenErrorText((error as Error).cause ?? error)}`);
+  }
+}
+
+/** `inherited`: path of a socket to which QEMU gets a connection as descriptor 3. */
+function runQemu(program: string, args: readonly string[], inherited: string | undefined): Promise<number> {
+  const stdio: StdioOptions = ['inherit', 'inherit', 'inherit'];
+  const connection = inherited === undefined ? undefined : connectUnix(inherited, true);
+  if (connection !== undefined) stdio.push(connection);
+  // Heard before there is a QEMU that could outlive a signal; acted upon in a later turn, when there is.
+  for (const signal of SIGNALS) process.on(signal, () => void child.kill(signal));
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child.kill('SIGINT');
+  });
+  const child = spawn(program, args, { stdio });
+  if (connection !== undefined) close(connection);
+  return new Promise((resolve, reject) => {
+    child.on('error', (error) => reject(new CommandError(`${program}: ${error.message}`)));
+    // As a shell tells of a program that a signal has ended.
+    child.on('exit', (status, signal) => resolve(status ?? 128 + constants.signals[signal!]));
+  });
+}
