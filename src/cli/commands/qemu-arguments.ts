@@ -42,9 +42,3 @@ export function qemuArguments(words: readonly string[], network: QemuNetwork): Q
 function escaped(text: string): string {
   return text.replaceAll(',', ',,');
 }
-
-/** Of what `--version` prints; undefined when that is no QEMU. */
-export function qemuVersion(text: string): readonly [number, number] | undefined {
-  const [, major, minor] = /^QEMU emulator version (\d+)\.(\d+)/m.exec(text) ?? [];
-  return major === undefined ? undefined : [Number(major), Number(minor)];
-}

@@ -1,5 +1,5 @@
 /** `guestwire qemu`: a network of its own for one QEMU, which it starts, and ends with. */
-import { execFile, spawn, type StdioOptions } from 'node:child_process';
+import { spawn, type StdioOptions } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -16,15 +16,11 @@ import { descriptorSink, Log } from '../log.ts';
 import { type Call, CommandError, usageError } from './command.ts';
 import { claimControlSocket } from './control-socket.ts';
 import { parseForward, type WantedForward } from './forward-words.ts';
-import { qemuArguments, qemuVersion, SOCKET_MARK } from './qemu-arguments.ts';
+import { qemuArguments, SOCKET_MARK } from './qemu-arguments.ts';
+import { askVersion, QEMU } from './qemu-program.ts';
 
-/** Milliseconds for QEMU to tell its version. */
-const VERSION_TIMEOUT = 10_000;
 /** Passed on: whoever ends this command means the VM. SIGINT comes to both from a terminal. */
 const SIGNALS = ['SIGTERM', 'SIGHUP'] as const;
-
-/** QEMU's names for processors that Node names otherwise. */
-const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
 
 interface Wanted {
   readonly program: string;
@@ -74,7 +70,7 @@ function readWanted({ options, words }: Call): Wanted {
   const [first = ''] = words;
   // The program's name may stand in front, as on the line that is replaced.
   const isNamed = /^qemu-(system-\w+|kvm)$/.test(basename(first));
-  const program = options.text('qemu') ?? (isNamed ? first : `qemu-system-${MACHINES[process.arch] ?? process.arch}`);
+  const program = options.text('qemu') ?? (isNamed ? first : QEMU);
   const mtu = Number(options.text('mtu') ?? DEFAULT_MTU);
   if (!isMtu(mtu)) throw usageError(`${JSON.stringify(options.text('mtu'))} is no MTU: want ${MTU_MINIMUM} to ${MTU_MAXIMUM}`);
   const mac = options.text('mac') ?? DEVICE_MAC;
@@ -91,19 +87,6 @@ function readWanted({ options, words }: Call): Wanted {
     device: options.text('device') ?? 'virtio-net-pci',
     forwards: options.list('forward').map(parseForward),
   };
-}
-
-function askVersion(program: string): Promise<readonly [number, number]> {
-  return new Promise((resolve, reject) => {
-    execFile(program, ['--version'], { timeout: VERSION_TIMEOUT }, (error, stdout) => {
-      if ((error as NodeJS.ErrnoException | null)?.code === 'ENOENT')
-        return reject(new CommandError(`there is no program ${program} in PATH (--qemu PROGRAM names another)`));
-      const version = qemuVersion(stdout);
-      if (version === undefined)
-        reject(new CommandError(`${program} --version doesn't answer as QEMU does${error === null ? '' : `: ${error.message.trim()}`}`));
-      else resolve(version);
-    });
-  });
 }
 
 /** The forwards lead to a VM that has this MAC address, whatever it is. */

@@ -154,6 +154,15 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: async () => (await import('./config.ts')).config,
   },
   {
+    name: 'doctor',
+    summary: 'what this host can do, and what to do about what it can not',
+    usage: ['[--json]'],
+    options: { json: listing.json },
+    notes: ['ok, warn or fail for each: fail is what guestwire can not do without; the exit status is 1 then.'],
+    examples: ['guestwire doctor'],
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
+  {
     name: 'check-config',
     summary: 'say what is wrong with a configuration file',
     usage: ['FILE'],

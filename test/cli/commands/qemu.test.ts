@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { qemuArguments, qemuVersion } from '../../../src/cli/commands/qemu-arguments.ts';
+import { qemuArguments } from '../../../src/cli/commands/qemu-arguments.ts';
+import { qemuVersion } from '../../../src/cli/commands/qemu-program.ts';
 import { execute, type Finished, ROOT, Running, temporaryFolder, until } from '../../guest/process.ts';
 import { call } from './world.ts';
 
