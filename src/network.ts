@@ -21,6 +21,7 @@ import { Capture } from './link/capture.ts';
 import type { LinkEvents } from './link/events.ts';
 import type { Link } from './link/link.ts';
 import { Links, type SocketOptions } from './link/links.ts';
+import { LiveCapture } from './link/live-capture.ts';
 import type { FrameSink, MemoryPort } from './link/memory-port.ts';
 import { addCounters, type Port, type PortCounters, portCounters } from './link/port.ts';
 import type { LinkKind, LinkSpec } from './link/spec.ts';
@@ -253,9 +254,15 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       throw error instanceof ForwardError && error.cause instanceof SystemError ? error.cause : error;
     });
     if (captureFile === undefined) return;
-    const started = Date.now() - this.#loop.clock.now();
-    this.#capture = new Capture(captureFile, () => started + this.#loop.clock.now());
-    this.#links.tap = this.#capture;
+    this.#capture = new Capture(captureFile, this.#wallClock());
+    this.#links.taps.add(this.#capture);
+  }
+
+  /** Milliseconds since 1970, of the loop's clock. */
+  #wallClock(): () => number {
+    const { clock } = this.#loop;
+    const started = Date.now() - clock.now();
+    return () => started + clock.now();
   }
 
   /** Of the gateway, the first VM and the host as guests see them. */
@@ -366,6 +373,16 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   /** All forwards; more may be added and removed at any time. */
   get forwards(): Forwards {
     return this.#forwards;
+  }
+
+  /**
+   * Captures the frames of every VM, or of `port`'s until it goes, for a reader who takes them from `capture`; `stop` ends it. One that
+   * takes too slowly loses frames.
+   */
+  capture(port: Port | null = null): { capture: LiveCapture; stop: () => void } {
+    this.#checkOpen();
+    const capture = new LiveCapture(this.#wallClock());
+    return { capture, stop: this.#links.taps.add(capture, port) };
   }
 
   #flush(): boolean {

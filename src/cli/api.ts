@@ -18,8 +18,9 @@ export async function serveHost({ network, config, log, atEnd }: Run, url: strin
     const services = flag === 'services';
     const debug = config.logLevel === 'debug';
     const failed = (text: string): void => log.error(text);
-    const v1 = lazyV1(network, failed);
     for (const place of listenUrls(url)) {
+      // What else a socket may be that this process was started with is a way in for VMs too.
+      const v1 = lazyV1(network, failed, /^(unix|tcp):/i.test(place));
       const listener = await serveApi({ url: place, network, forwards: network.forwards, services, debug, failed, v1 });
       atEnd(() => listener.close());
       // What the URL leaves open: the port that the host has chosen, this machine's CID.
@@ -35,7 +36,14 @@ export async function serveControl({ network, log, atEnd }: Pick<Run, 'network' 
   const { serveApi } = await import('../api/serve.ts');
   const failed = (text: string): void => log.error(text);
   try {
-    const listener = await serveApi({ url, network, forwards: network.forwards, services: true, failed, v1: lazyV1(network, failed) });
+    const listener = await serveApi({
+      url,
+      network,
+      forwards: network.forwards,
+      services: true,
+      failed,
+      v1: lazyV1(network, failed, true),
+    });
     atEnd(() => listener.close());
     log.debug(`control socket: ${listener.address}`);
   } catch (error) {
@@ -51,11 +59,11 @@ function advice(error: unknown): string {
 }
 
 /** Its libraries take longer to load than all the rest, and most never ask for it. */
-function lazyV1(network: VirtualNetwork, failed: (text: string) => void): V1 {
+function lazyV1(network: VirtualNetwork, failed: (text: string) => void, captures: boolean): V1 {
   let loaded: Promise<V1> | undefined;
   const load = async (): Promise<V1> => {
     const { createV1 } = await import('../api/v1/v1.ts');
-    return createV1(network, network.forwards, { version: version(), failed });
+    return createV1(network, network.forwards, { version: version(), failed, captures });
   };
   return {
     handle: (request, response, lift) => {

@@ -9,12 +9,13 @@ import { VNET_FRAMING, VPNKIT_FRAMING } from './framing.ts';
 import type { Link, LinkEnvironment } from './link.ts';
 import { type FrameSink, MemoryPort } from './memory-port.ts';
 import { openLink } from './open.ts';
-import type { FrameReceiver, FrameTap, Port } from './port.ts';
+import type { FrameReceiver, Port } from './port.ts';
 import { ReceiveRegion } from './receive-region.ts';
 import type { LinkKind, LinkSpec } from './spec.ts';
 import type { StreamPort } from './stream-port.ts';
 import { StreamPorts } from './stream-ports.ts';
 import { takeOver } from './take-over.ts';
+import { Taps } from './taps.ts';
 import type { VpnkitOptions } from './vpnkit.ts';
 import { CapacityError } from '../errors.ts';
 
@@ -37,8 +38,7 @@ export interface LinksOptions {
 }
 
 export class Links {
-  /** Sees the frames of VMs that attach from now on. */
-  tap: FrameTap | null = null;
+  readonly taps: Taps = new Taps();
   readonly #options: LinksOptions;
   readonly #open: Set<Link> = new Set();
   readonly #opening: Set<Promise<Link>> = new Set();
@@ -80,7 +80,7 @@ export class Links {
     const { loop, arena, receiver, connected, disconnected } = this.#options;
     const both: LinkEvents = {
       connected: (port) => {
-        port.tap = this.tap;
+        this.taps.attached(port);
         connected(port, kind);
         events.connected?.(port);
       },
@@ -120,7 +120,7 @@ export class Links {
   attachMemory(name: string, sink: FrameSink): MemoryPort {
     const { arena, loop, receiver } = this.#options;
     const port = new MemoryPort(this.#nextPort++, name, arena, loop, receiver, sink);
-    port.tap = this.tap;
+    this.taps.attached(port);
     this.#memoryPorts.add(port);
     receiver.attached(port);
     return port;
@@ -128,6 +128,7 @@ export class Links {
 
   /** The VM is gone. */
   detached(port: Port): void {
+    this.taps.detached(port);
     if (port instanceof MemoryPort) this.#memoryPorts.delete(port);
   }
 
@@ -154,5 +155,6 @@ export class Links {
     for (const port of this.#memoryPorts) port.close();
     for (const link of this.#open) link.close();
     this.#attached?.close('the network is closed');
+    this.taps.close();
   }
 }

@@ -44,6 +44,8 @@ export const LARGEST_FRAME: number = ETHERNET_HEADER + 65_535;
 export interface FrameTap {
   fromGuest(bytes: Uint8Array, at: number, length: number): void;
   toGuest(bytes: Uint8Array, at: number, length: number): void;
+  /** There will be no more: the VM that was looked at has gone, or the network. */
+  ended?(): void;
 }
 
 export interface PortCounters {

@@ -6,16 +6,22 @@
 
 const SECTION = 0x0a0d0d0a;
 const INTERFACE = 1;
+const STATISTICS = 5;
 const PACKET = 6;
 const BYTE_ORDER = 0x1a2b3c4d;
 const LINK_ETHERNET = 1;
 const OPTION_NAME = 2;
 const OPTION_FLAGS = 2;
+const OPTION_RECEIVED = 4;
+const OPTION_DROPPED = 5;
 const OPTION_END = 0;
 
 /** Direction as the epb_flags option has it, seen from the network: from the VM, to the VM. */
 export const INBOUND = 1;
 export const OUTBOUND = 2;
+
+/** Bytes of a statistics block. */
+export const STATISTICS_BLOCK = 52;
 
 /** Bytes of a packet block around a frame of `length` bytes. */
 export function packetBlockSize(length: number): number {
@@ -56,10 +62,8 @@ export function writePacketBlock(
 ): number {
   const size = packetBlockSize(length);
   block(view, to, PACKET, size);
-  const microseconds = milliseconds * 1000;
   view.setUint32(to + 8, 0, true);
-  view.setUint32(to + 12, Math.floor(microseconds / 2 ** 32), true);
-  view.setUint32(to + 16, microseconds % 2 ** 32, true);
+  timestamp(view, to + 12, milliseconds);
   view.setUint32(to + 20, length, true);
   view.setUint32(to + 24, length, true);
   bytes.set(frame.subarray(at, at + length), to + 28);
@@ -70,6 +74,32 @@ export function writePacketBlock(
   view.setUint32(options + 4, direction, true);
   view.setUint32(options + 8, OPTION_END, true);
   return size;
+}
+
+/** Writes what the interface has seen until now, and what of it is missing from the file. Returns the size of the block. */
+export function writeStatisticsBlock(view: DataView, to: number, received: number, dropped: number, milliseconds: number): number {
+  block(view, to, STATISTICS, STATISTICS_BLOCK);
+  view.setUint32(to + 8, 0, true);
+  timestamp(view, to + 12, milliseconds);
+  counter(view, to + 20, OPTION_RECEIVED, received);
+  counter(view, to + 32, OPTION_DROPPED, dropped);
+  view.setUint32(to + 44, OPTION_END, true);
+  return STATISTICS_BLOCK;
+}
+
+/** The upper half stands first, whatever the byte order of the file. */
+function timestamp(view: DataView, at: number, milliseconds: number): void {
+  const microseconds = milliseconds * 1000;
+  view.setUint32(at, Math.floor(microseconds / 2 ** 32), true);
+  view.setUint32(at + 4, microseconds % 2 ** 32, true);
+}
+
+/** An option of 64 bits. */
+function counter(view: DataView, at: number, option: number, value: number): void {
+  view.setUint16(at, option, true);
+  view.setUint16(at + 2, 8, true);
+  view.setUint32(at + 4, value % 2 ** 32, true);
+  view.setUint32(at + 8, Math.floor(value / 2 ** 32), true);
 }
 
 function block(view: DataView, at: number, type: number, size: number): void {

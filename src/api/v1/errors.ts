@@ -20,6 +20,10 @@ const KINDS = {
     advice: 'Write both ranges with the same number of ports, such as 127.0.0.1:8000-8010 and 192.168.127.2:8000-8010.',
   },
   'zone-refused': { status: 403, advice: 'Choose another zone: this one can not be changed, or not be made.' },
+  'capture-refused': {
+    status: 403,
+    advice: 'Ask on a unix or TCP socket of the host: what VMs can reach must not show them the frames of others.',
+  },
   'not-found': { status: 404, advice: 'GET /v1/ lists what there is.' },
   'no-such-forward': {
     status: 404,
@@ -28,6 +32,7 @@ const KINDS = {
   'no-such-zone': { status: 404, advice: 'GET /v1/dns/zones lists the zones; PUT makes one.' },
   'no-such-record': { status: 404, advice: "GET the zone's records lists them; a record that is a pattern is named by ~ and the pattern." },
   'no-such-flow': { status: 404, advice: 'GET /v1/flows lists the flows; this one may have ended by itself.' },
+  'no-such-port': { status: 404, advice: 'GET /v1/ports lists the VMs; this one may have gone.' },
   'method-not-allowed': { status: 405, advice: 'The header Allow lists the methods that there are.' },
   'forward-exists': { status: 409, advice: 'Remove the other forward first, or choose another local address; port 0 is any free port.' },
   'zone-would-be-empty': { status: 409, advice: 'Remove the zone instead, or give it a default address first.' },
@@ -39,6 +44,7 @@ const KINDS = {
     advice: 'Want protocol tcp, udp or unix, and for unix a remote of tcp://ip:port or ssh-tunnel://.',
   },
   internal: { status: 500, advice: 'This is a fault of guestwire: please report what was asked for.' },
+  'too-many-captures': { status: 503, advice: 'End another capture, or try again later.' },
   'too-many-subscribers': { status: 503, advice: 'Close another event stream, or try again later.' },
 } as const satisfies Record<string, ErrorKind>;
 

@@ -4,7 +4,19 @@ import type { VirtualNetwork } from '../../network.ts';
 /** The part of a network that is shown and changed. */
 export type V1Network = Pick<
   VirtualNetwork,
-  'on' | 'off' | 'addresses' | 'stations' | 'leases' | 'ports' | 'linkOf' | 'zones' | 'flows' | 'counters' | 'bytesSent' | 'bytesReceived'
+  | 'on'
+  | 'off'
+  | 'addresses'
+  | 'capture'
+  | 'stations'
+  | 'leases'
+  | 'ports'
+  | 'linkOf'
+  | 'zones'
+  | 'flows'
+  | 'counters'
+  | 'bytesSent'
+  | 'bytesReceived'
 >;
 
 export interface ForwardRequest {

@@ -7,6 +7,7 @@ import { getRequestListener } from '@hono/node-server';
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import { isWrite } from './access.ts';
 import type { RequestBindings, V1App } from './app.ts';
+import { captureRoutes } from './capture.ts';
 import { dnsRoutes } from './dns.ts';
 import { ApiError, describeIssues } from './errors.ts';
 import { eventRoutes } from './events.ts';
@@ -21,6 +22,8 @@ export interface V1Options {
   readonly version: string;
   /** What went wrong that no client is told, for the log. */
   readonly failed?: (text: string) => void;
+  /** Whether clients may see the VMs' frames. Default true. */
+  readonly captures?: boolean;
 }
 
 export interface V1Api extends V1 {
@@ -56,11 +59,12 @@ const LINKS = {
   flows: '/v1/flows',
   counters: '/v1/counters',
   events: '/v1/events',
+  capture: '/v1/capture',
   openapi: '/v1/openapi.json',
 };
 
 export function createV1(network: V1Network, registry: ForwardRegistry, options: V1Options): V1Api {
-  const { version, failed = () => {} } = options;
+  const { version, failed = () => {}, captures = true } = options;
   const app = new OpenAPIHono<{ Bindings: RequestBindings }>({
     defaultHook: (result) => {
       if (result.success) return;
@@ -74,6 +78,7 @@ export function createV1(network: V1Network, registry: ForwardRegistry, options:
   listingRoutes(app, network);
   flowRoutes(app, network);
   eventRoutes(app, network);
+  captureRoutes(app, network, captures);
   describeApi(app, version);
   answerOtherMethods(app);
 

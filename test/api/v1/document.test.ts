@@ -34,6 +34,7 @@ test('the document is OpenAPI 3.1, and whole', async (t) => {
   assert.equal(document.openapi, '3.1.0');
   assert.deepEqual(Object.keys(document.paths).toSorted(), [
     '/v1/',
+    '/v1/capture',
     '/v1/connect',
     '/v1/counters',
     '/v1/dns/zones',

@@ -15,7 +15,7 @@ test('says what it is and where everything is, and every link leads somewhere', 
   const { body } = await ask('GET', '/v1/');
   const { name, version, links } = body as { name: string; version: string; links: Record<string, string> };
   assert.deepEqual([name, version], ['guestwire', '1.2.3']);
-  assert.equal(Object.keys(links).length, 9);
+  assert.equal(Object.keys(links).length, 10);
   for (const link of Object.values(links)) {
     const response = await v1.fetch(new Request(`http://localhost${link}`));
     assert.equal(response.status, 200, link);
