@@ -154,6 +154,24 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: async () => (await import('./config.ts')).config,
   },
   {
+    name: 'capture',
+    summary: 'write frames as they pass, as pcapng',
+    usage: ['[options]'],
+    options: {
+      output: { type: 'string', short: 'o', value: 'FILE', summary: 'where to; - is standard output (default: -)' },
+      vm: { type: 'string', value: 'VM', summary: 'of this VM alone, until it goes: its name, MAC or IPv4 address, or id' },
+      count: { type: 'string', short: 'c', value: 'NUMBER', summary: 'end after so many frames' },
+      ...connect,
+    },
+    notes: ['It ends with Ctrl-C. Frames that come faster than they are taken are lost; how many is told at the end, and in the file.'],
+    examples: [
+      'guestwire capture -o vm.pcapng --vm 192.168.127.2',
+      'guestwire capture | tshark -r -',
+      'guestwire capture | wireshark -k -i -',
+    ],
+    load: async () => (await import('./capture.ts')).capture,
+  },
+  {
     name: 'doctor',
     summary: 'what this host can do, and what to do about what it can not',
     usage: ['[--json]'],
