@@ -154,6 +154,15 @@ export const COMMANDS: readonly CommandDefinition[] = [
     load: async () => (await import('./config.ts')).config,
   },
   {
+    name: 'top',
+    summary: 'what VMs do, live on a terminal',
+    usage: ['[options]'],
+    options: connect,
+    notes: ['It is drawn anew every second; q or Ctrl-C ends it.'],
+    examples: ['guestwire top', 'guestwire top --name web'],
+    load: async () => (await import('./top.ts')).top,
+  },
+  {
     name: 'capture',
     summary: 'write frames as they pass, as pcapng',
     usage: ['[options]'],

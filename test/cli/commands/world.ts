@@ -36,6 +36,8 @@ export async function call(argv: readonly string[], { terminal = false, variable
 export interface World {
   readonly network: VirtualNetwork;
   readonly url: string;
+  /** Ends the API; the network goes on. */
+  readonly close: () => Promise<void>;
   /** A command line without the program, split at spaces, about this network. */
   readonly guestwire: (line: string, options?: CallOptions) => Promise<Called>;
 }
@@ -49,7 +51,7 @@ export async function createWorld(t: TestContext, options: NetworkOptions = {}):
   const url = listener.address;
   const run = (line: string, { terminal = false, variables = {} }: CallOptions = {}): Promise<Called> =>
     call(line.split(' '), { terminal, variables: { GUESTWIRE_SOCKET: url, ...variables } });
-  return { network, url, guestwire: run };
+  return { network, url, close: () => listener.close(), guestwire: run };
 }
 
 /** Lines of tab-separated values, the headline among them. */
