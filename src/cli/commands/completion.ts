@@ -107,7 +107,7 @@ function fish(): string {
       const name = text.startsWith('--') ? `-l ${text.slice(2)}` : `-o ${text.slice(1)}`;
       return `complete -c guestwire ${within} ${name}${takesValue ? ' -r' : ''} -d ${quoted(summary)}`;
     });
-    const verbs = command.verbs === undefined ? [] : [`complete -c guestwire ${within} -a ${quoted(command.verbs.join(' '))}`];
+    const verbs = command.verbs === undefined ? [] : [`complete -c guestwire -f ${within} -a ${quoted(command.verbs.join(' '))}`];
     return [`complete -c guestwire -f -n __fish_use_subcommand -a ${command.name} -d ${quoted(command.summary)}`, ...verbs, ...options];
   });
   return `# fish completion of guestwire\n${lines.join('\n')}\n`;
