@@ -35,3 +35,23 @@ export function finish(total: number): number {
 export function pseudoIpv4(source: number, destination: number, protocol: number, length: number): number {
   return ((source >>> 16) & 0xffff) + (source & 0xffff) + ((destination >>> 16) & 0xffff) + (destination & 0xffff) + protocol + length;
 }
+
+/** Unfolded sum of the pseudo-header of IPv6 (RFC 8200 §8.1); its addresses' part is the same for all packets of a flow. */
+export function pseudoIpv6(
+  s0: number,
+  s1: number,
+  s2: number,
+  s3: number,
+  d0: number,
+  d1: number,
+  d2: number,
+  d3: number,
+  protocol: number,
+  length: number,
+): number {
+  return halves(s0) + halves(s1) + halves(s2) + halves(s3) + halves(d0) + halves(d1) + halves(d2) + halves(d3) + protocol + length;
+}
+
+function halves(word: number): number {
+  return (word >>> 16) + (word & 0xffff);
+}
