@@ -7,6 +7,7 @@
  * is looked at first. Finding allocates nothing.
  */
 import type { Random } from '../runtime/clock.ts';
+import type { GuestReport } from '../gateway/guest-report.ts';
 import type { Neighbour } from '../gateway/neighbour.ts';
 import type { Port } from '../link/port.ts';
 import { FairShares } from '../runtime/fair-shares.ts';
@@ -91,6 +92,22 @@ export class FlowTable<F extends FlowEntry> {
       }
     }
     return null;
+  }
+
+  /** The flow whose packet a guest reports about; null when there is none. */
+  about(report: GuestReport): F | null {
+    return this.find(
+      report.destination0,
+      report.destination1,
+      report.destination2,
+      report.destination3,
+      report.destinationPort,
+      report.source0,
+      report.source1,
+      report.source2,
+      report.source3,
+      report.sourcePort,
+    );
   }
 
   /** The caller has found that no flow with these addresses exists, and that there is room (see FairShares.claim). Pins the neighbour. */

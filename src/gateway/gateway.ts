@@ -19,12 +19,14 @@ import type { Port } from '../link/port.ts';
 import type { GatewayInput } from '../switch/gateway-input.ts';
 import { ArpResponder } from './arp-responder.ts';
 import { IcmpErrors } from './icmp-errors.ts';
-import { IcmpInput, type IcmpReport } from './icmp-input.ts';
+import type { GuestReport } from './guest-report.ts';
+import { IcmpInput } from './icmp-input.ts';
+import { Ipv4Fragments, isFragment } from './ipv4-fragments.ts';
 import { Ipv4Counters, readHeader } from './ipv4-input.ts';
 import { Ipv4Output } from './ipv4-output.ts';
 import { Neighbour, NeighbourTable } from './neighbour.ts';
 import { InboundPacket, type Transport } from './packet.ts';
-import { Reassembly } from './reassembly.ts';
+import type { Reassembly } from './reassembly.ts';
 
 const DHCP_SERVER = 67;
 
@@ -59,7 +61,7 @@ export class Gateway implements GatewayInput {
   readonly icmp: IcmpErrors;
   readonly icmpInput: IcmpInput;
   readonly arp: ArpResponder;
-  readonly reassembly: Reassembly;
+  readonly #fragments: Ipv4Fragments;
   readonly counters: Ipv4Counters = new Ipv4Counters();
   /** Frames whose ethertype the gateway does not speak. */
   unknownEtherType = 0;
@@ -75,7 +77,7 @@ export class Gateway implements GatewayInput {
   readonly #batch: (() => void)[] = [];
   readonly #drained: ((port: Port) => void)[] = [];
   readonly #detached: ((port: Port) => void)[] = [];
-  readonly #reports: ((report: IcmpReport) => void)[] = [];
+  readonly #reports: ((report: GuestReport) => void)[] = [];
   #wire: BroadcastOutput | null = null;
   /** The neighbour of the packet before: nearly always that of the next. */
   #last: Neighbour | null = null;
@@ -104,9 +106,8 @@ export class Gateway implements GatewayInput {
     this.icmpInput = new IcmpInput(arena, sum, this.#output, options.address, (report) => {
       for (const reported of this.#reports) reported(report);
     });
-    this.reassembly = new Reassembly(arena, timers);
+    this.#fragments = new Ipv4Fragments(arena, timers);
     this.#transports[ipv4.PROTOCOL_ICMP] = this.icmpInput;
-    this.#packet.source2 = this.#packet.destination2 = MAPPED;
   }
 
   /** Once, before the first frame. */
@@ -132,8 +133,12 @@ export class Gateway implements GatewayInput {
   }
 
   /** ICMP errors of guests about packets they were sent. The report is reused. */
-  onReport(run: (report: IcmpReport) => void): void {
+  onReport(run: (report: GuestReport) => void): void {
     this.#reports.push(run);
+  }
+
+  get reassembly(): Reassembly {
+    return this.#fragments.reassembly;
   }
 
   isLocal(word: number): boolean {
@@ -165,7 +170,7 @@ export class Gateway implements GatewayInput {
     packet.port = port;
     if (!readHeader(packet, at + ethernet.HEADER, length - ethernet.HEADER, this.counters)) return;
     if (!this.#admit(packet, at)) return;
-    if ((ipv4.fragment(this.#bytes, packet.header) & (ipv4.FLAG_MF | ipv4.OFFSET_MASK)) !== 0 && !this.reassembly.take(packet)) return;
+    if (isFragment(packet) && !this.#fragments.take(packet)) return;
     const transport = this.#transports[packet.protocol];
     if (transport !== undefined) {
       this.counters.delivered++;

@@ -4,20 +4,8 @@ import * as icmp from '../packet/icmpv4.ts';
 import * as ipv4 from '../packet/ipv4.ts';
 import type { Arena } from '../runtime/arena.ts';
 import type { Ipv4Output } from './ipv4-output.ts';
+import { GuestReport, ReportKind } from './guest-report.ts';
 import type { InboundPacket, Transport } from './packet.ts';
-
-/** A guest's ICMP error about a packet it got: the quoted packet's protocol, addresses and ports, as it was sent to the guest. */
-export interface IcmpReport {
-  type: number;
-  code: number;
-  /** Next-hop MTU, for fragmentation needed; else 0. */
-  mtu: number;
-  protocol: number;
-  source: number;
-  destination: number;
-  sourcePort: number;
-  destinationPort: number;
-}
 
 export class IcmpCounters {
   echoAnswered = 0;
@@ -35,14 +23,14 @@ export class IcmpInput implements Transport {
   /** Takes echo requests to other addresses. */
   echo: Transport | null = null;
   /** Reused between reports. */
-  readonly #report: IcmpReport = { type: 0, code: 0, mtu: 0, protocol: 0, source: 0, destination: 0, sourcePort: 0, destinationPort: 0 };
+  readonly #report: GuestReport = new GuestReport();
   readonly #arena: Arena;
   readonly #sum: Sum;
   readonly #output: Ipv4Output;
   readonly #address: number;
-  readonly #reported: (report: IcmpReport) => void;
+  readonly #reported: (report: GuestReport) => void;
 
-  constructor(arena: Arena, sum: Sum, output: Ipv4Output, address: number, reported: (report: IcmpReport) => void) {
+  constructor(arena: Arena, sum: Sum, output: Ipv4Output, address: number, reported: (report: GuestReport) => void) {
     this.#arena = arena;
     this.#sum = sum;
     this.#output = output;
@@ -97,14 +85,15 @@ export class IcmpInput implements Transport {
       return;
     }
     const report = this.#report;
-    report.type = icmp.type(bytes, at);
-    report.code = icmp.code(bytes, at);
-    report.mtu = report.type === icmp.UNREACHABLE && report.code === icmp.CODE_FRAGMENTATION_NEEDED ? icmp.nextHopMtu(bytes, at) : 0;
+    const unreachable = icmp.type(bytes, at) === icmp.UNREACHABLE;
+    const code = icmp.code(bytes, at);
+    const tooBig = unreachable && code === icmp.CODE_FRAGMENTATION_NEEDED;
+    report.kind = tooBig ? ReportKind.TOO_BIG : unreachable && code === icmp.CODE_PORT ? ReportKind.PORT_UNREACHABLE : ReportKind.OTHER;
+    report.mtu = tooBig ? icmp.nextHopMtu(bytes, at) : 0;
     report.protocol = ipv4.protocol(bytes, quoted);
-    report.source = ipv4.source(bytes, quoted);
-    report.destination = ipv4.destination(bytes, quoted);
+    report.from(ipv4.source(bytes, quoted), ipv4.destination(bytes, quoted));
     // A guest can only report about what was sent to itself.
-    if (report.destination !== packet.source3) {
+    if (report.destination3 !== packet.source3) {
       this.counters.dropMalformed++;
       return;
     }

@@ -2,6 +2,7 @@
  * What an IPv4 packet must be to go further (RFC 791, RFC 1122 §3.2.1, contract §8.2). The checks stand in the order in
  * which they are made; each refusal has its counter. The header checksum is not verified: guests may leave it to hardware.
  */
+import { MAPPED } from '../packet/address.ts';
 import * as ipv4 from '../packet/ipv4.ts';
 import type { InboundPacket } from './packet.ts';
 
@@ -36,6 +37,9 @@ export function readHeader(packet: InboundPacket, at: number, available: number,
   packet.end = at + total;
   packet.protocol = ipv4.protocol(bytes, at);
   packet.ttl = ipv4.ttl(bytes, at);
+  packet.version = 4;
+  packet.source0 = packet.source1 = packet.destination0 = packet.destination1 = 0;
+  packet.source2 = packet.destination2 = MAPPED;
   packet.source3 = ipv4.source(bytes, at);
   packet.destination3 = ipv4.destination(bytes, at);
   packet.reassembled = false;

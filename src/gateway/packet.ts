@@ -18,11 +18,13 @@ export class InboundPacket {
   payload = 0;
   /** Offset behind the last byte of the IP packet: total length, never more than the frame had. */
   end = 0;
+  /** 4 or 6. */
+  version = 4;
   protocol = 0;
   ttl = 0;
   /** The packet was put together from fragments. */
   reassembled = false;
-  /** Addresses as four words each (see packet/address.ts); for IPv4 only the last differs between packets. */
+  /** Addresses as four words each (see packet/address.ts). */
   source0 = 0;
   source1 = 0;
   source2 = 0;

@@ -1,5 +1,5 @@
 /**
- * Puts IPv4 fragments together (RFC 791 §3.2, RFC 815), in bounded memory and without trusting anything.
+ * Puts fragments together (RFC 791 §3.2, RFC 815; RFC 8200 §4.5), in bounded memory and without trusting anything.
  *
  * Ranges that overlap end the datagram (RFC 5722 §4 for IPv6; the same attacks exist for IPv4, RFC 1858, RFC 3128); an exact
  * duplicate is ignored. A first fragment that does not hold the transport's ports ends it too. Fragments meet only fragments
@@ -9,7 +9,6 @@ import type { Arena } from '../runtime/arena.ts';
 import { FairShares } from '../runtime/fair-shares.ts';
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Port } from '../link/port.ts';
-import * as ipv4 from '../packet/ipv4.ts';
 import type { InboundPacket } from './packet.ts';
 
 /** Datagrams put together at once; beyond, one makes room. */
@@ -18,16 +17,42 @@ export const REASSEMBLY_LIMIT = 64;
 const TIMEOUT = 30_000;
 /** Fragments of one datagram: 64 KiB in the smallest MTU that is worth it. */
 const FRAGMENTS = 256;
-const MAXIMUM = 65_535;
 /** Bytes of transport header that a first fragment must hold: the ports and what follows up to TCP's flags (RFC 1858). */
 const FIRST_MINIMUM = 16;
 
+/** What the headers of a fragment say, in either version of IP. Filled in for each and reused. */
+export class Fragment {
+  identification = 0;
+  /** What tells datagrams apart besides addresses and identification: the protocol of IPv4; 0 for IPv6. */
+  kind = 0;
+  /** Offset of its first byte in the datagram. */
+  start = 0;
+  last = false;
+}
+
+/** What differs between the versions of IP. */
+export interface ReassemblyFamily {
+  /** Bytes of the header that is written in front of the whole. */
+  readonly header: number;
+  /** Writes it at `at`, in front of `length` bytes. */
+  write(packet: InboundPacket, at: number, identification: number, length: number): void;
+}
+
 class Datagram {
   readonly port: Port;
-  readonly source: number;
-  readonly destination: number;
-  readonly key: number;
-  /** Region of 64 KiB: room for the IP header, then the payload at its offsets. */
+  readonly source0: number;
+  readonly source1: number;
+  readonly source2: number;
+  readonly source3: number;
+  readonly destination0: number;
+  readonly destination1: number;
+  readonly destination2: number;
+  readonly destination3: number;
+  readonly identification: number;
+  readonly kind: number;
+  /** Of the first fragment. */
+  protocol = 0;
+  /** Room for the IP header, then the payload at its offsets. */
   readonly at: number;
   readonly timer: Timer;
   readonly starts: number[] = [];
@@ -38,13 +63,37 @@ class Datagram {
   /** Marked bad: its fragments are swallowed until it times out, so that a late one does not start a new datagram. */
   poisoned = false;
 
-  constructor(packet: InboundPacket, key: number, at: number, expire: (datagram: Datagram) => void) {
+  constructor(packet: InboundPacket, fragment: Fragment, at: number, expire: (datagram: Datagram) => void) {
     this.port = packet.port;
-    this.source = packet.source3;
-    this.destination = packet.destination3;
-    this.key = key;
+    this.source0 = packet.source0;
+    this.source1 = packet.source1;
+    this.source2 = packet.source2;
+    this.source3 = packet.source3;
+    this.destination0 = packet.destination0;
+    this.destination1 = packet.destination1;
+    this.destination2 = packet.destination2;
+    this.destination3 = packet.destination3;
+    this.identification = fragment.identification;
+    this.kind = fragment.kind;
     this.at = at;
     this.timer = new Timer(() => expire(this));
+  }
+
+  /** Whether the fragment is of this datagram, by what its addresses and headers say. */
+  has(packet: InboundPacket, fragment: Fragment): boolean {
+    return (
+      this.identification === fragment.identification &&
+      this.kind === fragment.kind &&
+      this.port === packet.port &&
+      this.source3 === packet.source3 &&
+      this.destination3 === packet.destination3 &&
+      this.source2 === packet.source2 &&
+      this.destination2 === packet.destination2 &&
+      this.source1 === packet.source1 &&
+      this.destination1 === packet.destination1 &&
+      this.source0 === packet.source0 &&
+      this.destination0 === packet.destination0
+    );
   }
 }
 
@@ -60,22 +109,30 @@ export class ReassemblyCounters {
   noMemory = 0;
 }
 
-/** The largest packet, header included, ends one byte before. */
+/** Bytes of the largest payload, and one more. */
 const REGION = 65_536;
 
 export class Reassembly {
   readonly counters: ReassemblyCounters = new ReassemblyCounters();
   readonly #arena: Arena;
   readonly #timers: TimerWheel;
+  readonly #family: ReassemblyFamily;
+  readonly #most: number;
+  /** Bytes of memory that a datagram takes. */
+  readonly #size: number;
   /** Oldest first. */
   readonly #datagrams: Set<Datagram> = new Set();
   readonly #shares: FairShares<Port> = new FairShares(REASSEMBLY_LIMIT);
   /** The region of the packet handed on last; -1 for none. */
   #handedOn = -1;
 
-  constructor(arena: Arena, timers: TimerWheel) {
+  /** `most`: the largest payload there is, in bytes. */
+  constructor(arena: Arena, timers: TimerWheel, family: ReassemblyFamily, most: number) {
     this.#arena = arena;
     this.#timers = timers;
+    this.#family = family;
+    this.#most = most;
+    this.#size = most + family.header < REGION ? REGION : REGION + family.header;
   }
 
   get size(): number {
@@ -83,29 +140,26 @@ export class Reassembly {
   }
 
   /**
-   * Takes the fragment in `packet`. True when it completed its datagram: `packet` then describes the whole, in memory
-   * that is valid until the next fragment.
+   * Takes the piece of `packet` between its payload and its end. True when it completed its datagram: `packet` then describes the
+   * whole, in memory that is valid until the next fragment.
    */
-  take(packet: InboundPacket): boolean {
-    const { bytes } = packet;
+  take(packet: InboundPacket, fragment: Fragment): boolean {
     this.#giveBack();
-    const word = ipv4.fragment(bytes, packet.header);
-    const start = (word & ipv4.OFFSET_MASK) * 8;
+    const { start, last } = fragment;
     const length = packet.end - packet.payload;
-    const last = (word & ipv4.FLAG_MF) === 0;
     const malformed =
       length === 0 ||
       (!last && length % 8 !== 0) ||
-      start + length + ipv4.HEADER > MAXIMUM ||
+      start + length > this.#most ||
       (start === 0 && length < FIRST_MINIMUM) ||
       (start > 0 && start < FIRST_MINIMUM);
-    const datagram = this.#find(packet);
+    const datagram = this.#find(packet, fragment);
     if (malformed) {
       this.counters.malformed++;
       if (datagram !== null) datagram.poisoned = true;
       return false;
     }
-    const into = datagram ?? this.#create(packet);
+    const into = datagram ?? this.#create(packet, fragment);
     if (into === null) return false;
     if (into.poisoned) {
       this.counters.swallowed++;
@@ -117,30 +171,22 @@ export class Reassembly {
     return true;
   }
 
-  #key(packet: InboundPacket): number {
-    return (ipv4.identification(packet.bytes, packet.header) << 8) | packet.protocol;
-  }
-
-  #find(packet: InboundPacket): Datagram | null {
-    const key = this.#key(packet);
-    for (const datagram of this.#datagrams) {
-      if (datagram.key !== key || datagram.port !== packet.port) continue;
-      if (datagram.source === packet.source3 && datagram.destination === packet.destination3) return datagram;
-    }
+  #find(packet: InboundPacket, fragment: Fragment): Datagram | null {
+    for (const datagram of this.#datagrams) if (datagram.has(packet, fragment)) return datagram;
     return null;
   }
 
-  #create(packet: InboundPacket): Datagram | null {
+  #create(packet: InboundPacket, fragment: Fragment): Datagram | null {
     if (this.#datagrams.size >= REASSEMBLY_LIMIT) {
       this.counters.evicted++;
       this.#discard(this.#oldestOf(this.#shares.donor(packet.port)));
     }
-    const at = this.#arena.allocate(REGION);
+    const at = this.#arena.allocate(this.#size);
     if (at < 0) {
       this.counters.noMemory++;
       return null;
     }
-    const datagram = new Datagram(packet, this.#key(packet), at, (late) => {
+    const datagram = new Datagram(packet, fragment, at, (late) => {
       this.counters.timedOut++;
       this.#discard(late);
     });
@@ -169,10 +215,11 @@ export class Reassembly {
     const short = last && datagram.ends.some((other) => other > end);
     if (beyond || short || datagram.starts.length === FRAGMENTS) return this.#poison(datagram);
     if (last) datagram.total = end;
+    if (start === 0) datagram.protocol = packet.protocol;
     datagram.starts.push(start);
     datagram.ends.push(end);
     datagram.received += length;
-    this.#arena.bytes.copyWithin(datagram.at + ipv4.HEADER + start, packet.payload, packet.end);
+    this.#arena.bytes.copyWithin(datagram.at + this.#family.header + start, packet.payload, packet.end);
     return true;
   }
 
@@ -184,13 +231,12 @@ export class Reassembly {
 
   #complete(datagram: Datagram, packet: InboundPacket): void {
     const header = datagram.at;
-    const { bytes } = this.#arena;
-    const length = ipv4.HEADER + datagram.total;
-    ipv4.write(bytes, header, length, datagram.key >>> 8, 0, packet.ttl, packet.protocol, packet.source3, packet.destination3);
-    packet.bytes = bytes;
+    packet.bytes = this.#arena.bytes;
+    packet.protocol = datagram.protocol;
+    this.#family.write(packet, header, datagram.identification, datagram.total);
     packet.header = header;
-    packet.payload = header + ipv4.HEADER;
-    packet.end = header + length;
+    packet.payload = header + this.#family.header;
+    packet.end = packet.payload + datagram.total;
     packet.reassembled = true;
     this.counters.reassembled++;
     this.#forget(datagram);
@@ -199,13 +245,13 @@ export class Reassembly {
 
   /** Not before the next fragment: whoever takes the packet may allocate memory while it reads it. */
   #giveBack(): void {
-    if (this.#handedOn >= 0) this.#arena.free(this.#handedOn, REGION);
+    if (this.#handedOn >= 0) this.#arena.free(this.#handedOn, this.#size);
     this.#handedOn = -1;
   }
 
   #discard(datagram: Datagram): void {
     this.#forget(datagram);
-    this.#arena.free(datagram.at, REGION);
+    this.#arena.free(datagram.at, this.#size);
   }
 
   #forget(datagram: Datagram): void {

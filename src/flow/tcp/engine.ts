@@ -6,14 +6,13 @@
  * The role files do the work (README of this folder); here is who is looked at when, and who is taken out.
  */
 import { NetworkError } from '../../errors.ts';
-import { MAPPED } from '../../packet/address.ts';
 import type { Sum } from '../../packet/checksum.ts';
 import * as tcp from '../../packet/tcp.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
 import { RateLimit } from '../../runtime/rate-limit.ts';
 import type { TimerWheel } from '../../runtime/timer-wheel.ts';
-import type { IcmpReport } from '../../gateway/icmp-input.ts';
+import type { GuestReport } from '../../gateway/guest-report.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { InboundPacket, Transport } from '../../gateway/packet.ts';
 import { type HostNetwork, Spans, type StreamEndpoint } from '../../host/endpoint.ts';
@@ -390,10 +389,9 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   /** A guest's ICMP error about a segment it, or somebody behind it, got. */
-  report(report: IcmpReport): void {
+  report(report: GuestReport): void {
     if (!isAboutSize(report)) return;
-    const { destination, destinationPort, source, sourcePort } = report;
-    const flow = this.#ctx.table.find(0, 0, MAPPED, destination, destinationPort, 0, 0, MAPPED, source, sourcePort);
+    const flow = this.#ctx.table.about(report);
     if (flow !== null) takePathMtu(this.#ctx, flow, report.mtu);
   }
 

@@ -1,8 +1,7 @@
 /** A guest reports that segments are too large for the way behind it (RFC 1191): send smaller ones. */
-import * as icmp from '../../packet/icmpv4.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
 import { HEADER } from '../../packet/tcp.ts';
-import type { IcmpReport } from '../../gateway/icmp-input.ts';
+import { type GuestReport, ReportKind } from '../../gateway/guest-report.ts';
 import { startOver } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
@@ -11,8 +10,8 @@ import { State, type TcpFlow } from './flow.ts';
 const SMALLEST = 512;
 
 /** Whether the report is about the size of a TCP segment. */
-export function isAboutSize(report: IcmpReport): boolean {
-  return report.protocol === ipv4.PROTOCOL_TCP && report.type === icmp.UNREACHABLE && report.code === icmp.CODE_FRAGMENTATION_NEEDED;
+export function isAboutSize(report: GuestReport): boolean {
+  return report.protocol === ipv4.PROTOCOL_TCP && report.kind === ReportKind.TOO_BIG;
 }
 
 /** Takes over the MTU when it lowers ours and something is in flight that it can be about (RFC 5927 §7.2), and sends that again. */

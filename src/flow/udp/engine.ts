@@ -6,11 +6,10 @@
  * The role files do the work: opening.ts, sending.ts, receiving.ts, host-errors.ts, lifetime.ts. Here is who is looked at
  * when, and who is taken out.
  */
-import { type IpAddress, MAPPED } from '../../packet/address.ts';
-import * as icmp from '../../packet/icmpv4.ts';
+import type { IpAddress } from '../../packet/address.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
 import * as udp from '../../packet/udp.ts';
-import type { IcmpReport } from '../../gateway/icmp-input.ts';
+import { type GuestReport, ReportKind } from '../../gateway/guest-report.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { InboundPacket, Transport } from '../../gateway/packet.ts';
 import { type DatagramEndpoint, DatagramReport, Spans } from '../../host/endpoint.ts';
@@ -221,10 +220,9 @@ export class UdpEngine implements Transport {
   }
 
   /** A guest's ICMP error: nobody has the port that a conversation's answers go to. */
-  report(report: IcmpReport): void {
-    if (report.protocol !== ipv4.PROTOCOL_UDP || report.type !== icmp.UNREACHABLE || report.code !== icmp.CODE_PORT) return;
-    const { destination, destinationPort, source, sourcePort } = report;
-    const flow = this.#ctx.table.find(0, 0, MAPPED, destination, destinationPort, 0, 0, MAPPED, source, sourcePort);
+  report(report: GuestReport): void {
+    if (report.protocol !== ipv4.PROTOCOL_UDP || report.kind !== ReportKind.PORT_UNREACHABLE) return;
+    const flow = this.#ctx.table.about(report);
     if (flow === null) return;
     this.counters.closedByGuest++;
     this.#remove(flow);

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseIpv4 } from '../../../src/packet/address.ts';
+import { ReportKind } from '../../../src/gateway/guest-report.ts';
 import * as ethernet from '../../../src/packet/ethernet.ts';
+import { guestReport, type ReportFields } from '../reports.ts';
 import { Bench } from './bench.ts';
 
-function report(bench: Bench, mtu: number, changes: object = {}): void {
-  const [source, destination] = [parseIpv4('192.168.127.254')!, parseIpv4('192.168.127.2')!];
-  bench.engine.report({ type: 3, code: 4, mtu, protocol: 6, source, destination, sourcePort: 80, destinationPort: 40_000, ...changes });
+function report(bench: Bench, mtu: number, changes: Partial<ReportFields> = {}): void {
+  const [source, destination] = ['192.168.127.254', '192.168.127.2'];
+  const fields = { kind: ReportKind.TOO_BIG, mtu, protocol: 6, source, destination, sourcePort: 80, destinationPort: 40_000 };
+  bench.engine.report(guestReport({ ...fields, ...changes }));
   bench.round();
 }
 
@@ -33,7 +35,17 @@ test('a report changes nothing that is not about a segment in flight of this con
   stream.put(Buffer.alloc(1460));
   bench.round();
   bench.drain();
-  for (const changes of [{ code: 3 }, { type: 11 }, { protocol: 17 }, { sourcePort: 81 }, { destinationPort: 1 }, { mtu: 1500 }]) {
+  for (const changes of [
+    { kind: ReportKind.PORT_UNREACHABLE },
+    { kind: ReportKind.OTHER },
+    { protocol: 17 },
+    { source: '192.168.127.253' },
+    { destination: '192.168.127.3' },
+    { source: '::c0a8:7ffe' },
+    { sourcePort: 81 },
+    { destinationPort: 1 },
+    { mtu: 1500 },
+  ]) {
     report(bench, 1000, changes);
   }
   assert.deepEqual(lengths(bench), []);

@@ -3,12 +3,14 @@ import { test } from 'node:test';
 import type { InboundPort } from '../../../src/flow/udp/inbound.ts';
 import type { Neighbour } from '../../../src/gateway/neighbour.ts';
 import type { DatagramListener, DatagramPeer, DatagramSenders, EndpointHandler, Spans } from '../../../src/host/endpoint.ts';
+import { ReportKind } from '../../../src/gateway/guest-report.ts';
+import { guestReport } from '../reports.ts';
 import { formatAddress, IpAddress } from '../../../src/packet/address.ts';
 import * as ipv4 from '../../../src/packet/ipv4.ts';
 import * as udp from '../../../src/packet/udp.ts';
 import { EAGAIN, ENETUNREACH, ENOMEM } from '../../../src/system/errno.ts';
 import { FakePort } from '../../fake-port.ts';
-import { address, Bench } from './bench.ts';
+import { Bench } from './bench.ts';
 
 const GATEWAY = IpAddress.parse('192.168.127.1')!;
 const PER_FORWARD = 2048;
@@ -263,16 +265,16 @@ test("a guest's port unreachable ends the conversation; the client's next datagr
   const { engine } = forwarded.bench;
   forwarded.hear('203.0.113.7', 4000);
   forwarded.round();
-  engine.report({
-    type: 3,
-    code: 3,
-    mtu: 0,
-    protocol: ipv4.PROTOCOL_UDP,
-    source: address('203.0.113.7'),
-    destination: address('192.168.127.2'),
-    sourcePort: 4000,
-    destinationPort: 53,
-  });
+  engine.report(
+    guestReport({
+      kind: ReportKind.PORT_UNREACHABLE,
+      protocol: ipv4.PROTOCOL_UDP,
+      source: '203.0.113.7',
+      destination: '192.168.127.2',
+      sourcePort: 4000,
+      destinationPort: 53,
+    }),
+  );
   assert.deepEqual([engine.counters.closedByGuest, engine.size, forwarded.port.size], [1, 0, 0]);
   forwarded.hear('203.0.113.7', 4000);
   forwarded.round();

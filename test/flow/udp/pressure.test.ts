@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ReportKind } from '../../../src/gateway/guest-report.ts';
+import { guestReport } from '../reports.ts';
 import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { Ipv4Output } from '../../../src/gateway/ipv4-output.ts';
 import type { DatagramEndpoint } from '../../../src/host/endpoint.ts';
@@ -101,27 +103,26 @@ test("a guest's port unreachable ends the conversation it is about, and no other
   const bench = new Bench();
   bench.send('1.1.1.1', 9, 'x');
   const report = {
-    type: 3,
-    code: 3,
-    mtu: 0,
+    kind: ReportKind.PORT_UNREACHABLE,
     protocol: ipv4.PROTOCOL_UDP,
-    source: address('1.1.1.1'),
-    destination: address('192.168.127.2'),
+    source: '1.1.1.1',
+    destination: '192.168.127.2',
     sourcePort: 9,
     destinationPort: 5000,
   };
   for (const other of [
-    { type: 11 },
-    { code: 1 },
+    { kind: ReportKind.OTHER },
+    { kind: ReportKind.TOO_BIG },
     { protocol: 6 },
-    { source: 1 },
-    { destination: 1 },
+    { source: '0.0.0.1' },
+    { destination: '0.0.0.1' },
+    { source: '::101:101' },
     { sourcePort: 8 },
     { destinationPort: 1 },
   ])
-    bench.engine.report({ ...report, ...other });
+    bench.engine.report(guestReport({ ...report, ...other }));
   assert.equal(bench.engine.size, 1);
-  bench.engine.report(report);
+  bench.engine.report(guestReport(report));
   assert.equal(bench.engine.size, 0);
   assert.equal(bench.endpoints[0]!.closed, true);
   assert.equal(bench.engine.counters.closedByGuest, 1);
