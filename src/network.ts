@@ -139,7 +139,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       },
       disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
     });
-    const nat = new Map(Object.entries(options.nat).map(([from, to]) => [word(from), word(to)]));
+    const nat = Object.entries(options.nat).map(([from, to]) => [IpAddress.parse(from)!, IpAddress.parse(to)!] as const);
     const policy = new FlowPolicy({
       nat,
       allowLinkLocal: options.ec2MetadataAccess,
@@ -199,7 +199,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const clients = new ClientAddress({
       gateway: this.#gatewayAddress,
       isOutside: (address) => gateway.isOutside(address),
-      taken: new Set([...nat.keys(), ...options.gatewayVirtualIPs.map(word)]),
+      taken: new Set([...nat.map(([from]) => from.w3), ...options.gatewayVirtualIPs.map(word)]),
       preserve: options.preserveClientAddress,
     });
     this.#forwards = new Forwards({

@@ -89,7 +89,7 @@ export class SilentNetwork {
     const { gateway } = this;
     this.#switch = new Switch({ bytes: arena.bytes, gatewayMac: GATEWAY_MAC, gateway, now: () => timers.now });
     gateway.connect(this.#switch);
-    const policy = new FlowPolicy({ nat: new Map(), allowLinkLocal: false });
+    const policy = new FlowPolicy({ nat: [], allowLinkLocal: false });
     const shared = { arena, sum, timers, random, host: this.host.network(DATAGRAM), gateway, policy };
     const wake = (): void => {};
     this.tcp = new TcpEngine(shared, wake);

@@ -4,10 +4,12 @@
  * One ping endpoint per guest address, identifier and destination. The reply's source is the address the guest pinged,
  * whatever NAT made of it (contract §16 row 9).
  */
-import { IpAddress, MAPPED } from '../packet/address.ts';
+import { IpAddress } from '../packet/address.ts';
 import { finish, type Sum } from '../packet/checksum.ts';
 import * as icmp from '../packet/icmpv4.ts';
+import { ECHO_REPLY as ECHO_REPLY_6 } from '../packet/icmpv6.ts';
 import * as ipv4 from '../packet/ipv4.ts';
+import { PROTOCOL_ICMPV6 } from '../packet/ipv6.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Neighbour } from '../gateway/neighbour.ts';
@@ -15,6 +17,7 @@ import type { InboundPacket, Transport } from '../gateway/packet.ts';
 import type { EndpointHandler, HostNetwork, PingEndpoint } from '../host/endpoint.ts';
 import { EACCES, EAGAIN, EHOSTUNREACH, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, EPERM } from '../host/errno.ts';
 import type { Port } from '../link/port.ts';
+import { IPV4, type PacketOutput, ReplyAddresses } from './family.ts';
 import type { FlowPolicy } from './policy.ts';
 import { FairShares } from '../runtime/fair-shares.ts';
 
@@ -30,9 +33,8 @@ const PER_PUMP = 32;
 const PAYLOAD = 65_535 - ipv4.HEADER - icmp.HEADER;
 
 /** What echo needs of the gateway. */
-export interface EchoGateway {
+export interface EchoGateway extends PacketOutput {
   readonly icmp: { unreachable(packet: InboundPacket, code: number): void };
-  sendIpv4(to: Neighbour, source: number, destination: number, protocol: number, at: number, length: number): boolean;
 }
 
 export interface EchoOptions {
@@ -64,25 +66,20 @@ class EchoFlow implements EndpointHandler {
   readonly vm: Port;
   readonly key: string;
   readonly identifier: number;
-  readonly destination: number;
+  readonly destination: IpAddress;
+  readonly addresses: ReplyAddresses = new ReplyAddresses();
   readonly timer: Timer;
   readonly #ready: (flow: EchoFlow) => void;
   queued = false;
   closed = false;
 
-  constructor(
-    key: string,
-    neighbour: Neighbour,
-    identifier: number,
-    destination: number,
-    ready: (flow: EchoFlow) => void,
-    idle: (flow: EchoFlow) => void,
-  ) {
+  constructor(key: string, packet: InboundPacket, destination: IpAddress, ready: (flow: EchoFlow) => void, idle: (flow: EchoFlow) => void) {
     this.key = key;
-    this.neighbour = neighbour;
-    this.vm = neighbour.port!;
-    this.identifier = identifier;
+    this.neighbour = packet.neighbour;
+    this.vm = packet.neighbour.port!;
+    this.identifier = icmp.identifier(packet.bytes, packet.payload);
     this.destination = destination;
+    this.addresses.answer(packet);
     this.#ready = ready;
     this.timer = new Timer(() => idle(this));
   }
@@ -124,11 +121,13 @@ export class EchoForwarder implements Transport {
       this.counters.dropFlood++;
       return;
     }
-    if (policy.blocked(packet.destination3)) {
+    const { destination0, destination1, destination2, destination3 } = packet;
+    const destination = new IpAddress(destination0, destination1, destination2, destination3);
+    if (policy.blocked(destination)) {
       this.counters.blocked++;
       return;
     }
-    const flow = this.#flowFor(packet);
+    const flow = this.#flowFor(packet, destination);
     if (flow === null) return;
     if (typeof flow === 'number') {
       this.#failed(packet, -flow);
@@ -141,9 +140,11 @@ export class EchoForwarder implements Transport {
   }
 
   /** A negative errno when there can be none; null when the request is dropped. */
-  #flowFor(packet: InboundPacket): EchoFlow | number | null {
+  #flowFor(packet: InboundPacket, destination: IpAddress): EchoFlow | number | null {
     const identifier = icmp.identifier(packet.bytes, packet.payload);
-    const key = `${packet.source3},${identifier},${packet.destination3}`;
+    const { w0, w1, w2, w3 } = packet.neighbour;
+    const to = destination;
+    const key = `${w0},${w1},${w2},${w3},${identifier},${to.w0},${to.w1},${to.w2},${to.w3}`;
     const known = this.#flows.get(key);
     if (known !== undefined) {
       this.#flows.delete(key);
@@ -156,9 +157,8 @@ export class EchoForwarder implements Transport {
     }
     const flow = new EchoFlow(
       key,
-      packet.neighbour,
-      identifier,
-      packet.destination3,
+      packet,
+      destination,
       (ready) => this.#markReady(ready),
       (idle) => this.#close(idle),
     );
@@ -175,7 +175,7 @@ export class EchoForwarder implements Transport {
   /** A host without descriptors gets one back from a ping flow. */
   #dial(flow: EchoFlow): PingEndpoint | number {
     const { host, policy } = this.#options;
-    const address = new IpAddress(0, 0, MAPPED, policy.translate(flow.destination));
+    const address = policy.translate(flow.destination);
     const endpoint = host.openPing(address, flow);
     if (endpoint !== -EMFILE && endpoint !== -ENFILE) return endpoint;
     this.counters.hostExhausted++;
@@ -242,10 +242,14 @@ export class EchoForwarder implements Transport {
         continue;
       }
       timers.arm(flow.timer, IDLE);
-      icmp.write(arena.bytes, at, icmp.ECHO_REPLY, 0, (flow.identifier << 16) | flow.endpoint.sequence);
-      icmp.setChecksum(arena.bytes, at, finish(sum(at, icmp.HEADER + length, 0)));
-      const to = flow.neighbour;
-      if (gateway.sendIpv4(to, flow.destination, to.w3, ipv4.PROTOCOL_ICMP, at, icmp.HEADER + length)) this.counters.replies++;
+      const { addresses, neighbour } = flow;
+      const { family } = addresses;
+      const size = icmp.HEADER + length;
+      const v4 = family === IPV4;
+      const protocol = v4 ? ipv4.PROTOCOL_ICMP : PROTOCOL_ICMPV6;
+      icmp.write(arena.bytes, at, v4 ? icmp.ECHO_REPLY : ECHO_REPLY_6, 0, (flow.identifier << 16) | flow.endpoint.sequence);
+      icmp.setChecksum(arena.bytes, at, finish(sum(at, size, v4 ? 0 : addresses.addressSum + protocol + size)));
+      if (family.send(gateway, neighbour, addresses, protocol, at, size)) this.counters.replies++;
     }
     return true;
   }

@@ -25,10 +25,18 @@ export interface Listener {
   close(): void;
 }
 
+/** Which datagrams to a port are taken. */
+export interface DatagramListening {
+  /** Those to every other destination that reaches the gateway, too: DHCP. */
+  readonly anyAddress?: boolean;
+  /** Those of one version of IP. */
+  readonly version?: 4 | 6;
+}
+
 /** Listens inside the virtual network. Throws when the port is taken. */
 export interface ServiceHost {
-  /** On the gateway's address. */
+  /** On the gateway's addresses. */
   listenStream(port: number, service: StreamService): Listener;
-  /** On the gateway's address; `anyAddress` also takes datagrams to every other destination (DHCP). */
-  listenDatagram(port: number, service: DatagramService, options?: { anyAddress?: boolean }): Listener;
+  /** On the gateway's addresses. */
+  listenDatagram(port: number, service: DatagramService, options?: DatagramListening): Listener;
 }

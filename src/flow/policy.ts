@@ -1,11 +1,14 @@
-/** Where guests may connect to, and what their destinations really are. IPv4 destinations are signed words. */
+/** Where guests may connect to, and what their destinations really are. */
+import { IpAddress } from '../packet/address.ts';
 
 const NET_127 = 0x7f;
 const LINK_LOCAL = 0xa9fe;
+const MULTICAST_6 = 0xff;
+const LOOPBACK_6: IpAddress = new IpAddress(0, 0, 0, 1);
 
 export interface PolicyOptions {
-  /** Guest-visible destination → host-dialled destination. */
-  readonly nat: ReadonlyMap<number, number>;
+  /** Guest-visible destination → host-dialled destination, both of one version of IP. */
+  readonly nat: readonly (readonly [from: IpAddress, to: IpAddress])[];
   /** 169.254.0.0/16, where clouds serve credentials to whoever asks. */
   readonly allowLinkLocal: boolean;
   /** Whether a port of the host's loopback leads to a guest. Given where guests must not reach each other. */
@@ -13,30 +16,39 @@ export interface PolicyOptions {
 }
 
 export class FlowPolicy {
-  readonly #nat: ReadonlyMap<number, number>;
+  readonly #nat4: ReadonlyMap<number, IpAddress>;
+  readonly #nat6: readonly (readonly [IpAddress, IpAddress])[];
   readonly #allowLinkLocal: boolean;
   readonly #leadsToGuest: ((protocol: number, port: number) => boolean) | undefined;
 
   constructor(options: PolicyOptions) {
-    this.#nat = options.nat;
+    this.#nat4 = new Map(options.nat.filter(([from]) => from.isIpv4).map(([from, to]) => [from.w3, to]));
+    this.#nat6 = options.nat.filter(([from]) => !from.isIpv4);
     this.#allowLinkLocal = options.allowLinkLocal;
     this.#leadsToGuest = options.leadsToGuest;
   }
 
   /** The address the host dials for a destination the guest asked for. */
-  translate(destination: number): number {
-    return this.#nat.get(destination) ?? destination;
+  translate(destination: IpAddress): IpAddress {
+    if (destination.isIpv4) return this.#nat4.get(destination.w3) ?? destination;
+    for (const [from, to] of this.#nat6) if (from.equals(destination)) return to;
+    return destination;
   }
 
   /** The way to this address of the host's loopback, after translation, is one to another guest, who is kept apart. */
-  isRoundabout(protocol: number, target: number, port: number): boolean {
-    return this.#leadsToGuest !== undefined && target >>> 24 === NET_127 && this.#leadsToGuest(protocol, port);
+  isRoundabout(protocol: number, target: IpAddress, port: number): boolean {
+    const loopback = target.isIpv4 ? target.w3 >>> 24 === NET_127 : target.equals(LOOPBACK_6);
+    return this.#leadsToGuest !== undefined && loopback && this.#leadsToGuest(protocol, port);
   }
 
-  /** Decided on what the guest asked for, before translation: 0/8, 127/8, link-local unless allowed, 224/4 and above. */
-  blocked(destination: number): boolean {
-    const first = destination >>> 24;
+  /**
+   * Decided on what the guest asked for, before translation. IPv4: 0/8, 127/8, link-local unless allowed, 224/4 and above. IPv6: groups;
+   * what else is no host's the gateway refuses.
+   */
+  blocked({ isIpv4, w0, w3 }: IpAddress): boolean {
+    if (!isIpv4) return w0 >>> 24 === MULTICAST_6;
+    const first = w3 >>> 24;
     if (first === 0 || first === NET_127 || first >= 224) return true;
-    return destination >>> 16 === LINK_LOCAL && !this.#allowLinkLocal;
+    return w3 >>> 16 === LINK_LOCAL && !this.#allowLinkLocal;
   }
 }

@@ -2,7 +2,7 @@
 import { IpAddress } from '../packet/address.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { DuplexEndpoint } from '../host/duplex-endpoint.ts';
-import type { DatagramService, Listener, ServiceHost, StreamService } from './listener.ts';
+import type { DatagramListening, DatagramService, Listener, ServiceHost, StreamService } from './listener.ts';
 import type { TcpEngine } from './tcp/engine.ts';
 import type { UdpEngine } from './udp/engine.ts';
 
@@ -37,11 +37,11 @@ export class GatewayServices implements ServiceHost {
     });
   }
 
-  listenDatagram(port: number, service: DatagramService, options: { anyAddress?: boolean } = {}): Listener {
+  listenDatagram(port: number, service: DatagramService, options: DatagramListening = {}): Listener {
     const handing: DatagramService = (payload, peer, reply) => {
       service(payload, peer, reply);
       this.#handed();
     };
-    return this.#udp.listen(port, handing, options.anyAddress ?? false);
+    return this.#udp.listen(port, handing, options);
   }
 }

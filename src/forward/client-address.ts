@@ -6,7 +6,7 @@ const LINK_LOCAL = 0xa9fe;
 export interface ClientAddressOptions {
   readonly gateway: IpAddress;
   /** An address that a host beyond the gateway can have: no loopback, none of the virtual network's. */
-  isOutside(word: number): boolean;
+  isOutside(address: IpAddress): boolean;
   /** Addresses that mean something else to guests: those that are translated, and the gateway's others. */
   readonly taken: ReadonlySet<number>;
   /** False: always the gateway. */
@@ -27,7 +27,7 @@ export class ClientAddress {
   seenAs(client: IpAddress): IpAddress {
     const { gateway, taken, preserve } = this.#options;
     const word = client.w3;
-    const preserved = preserve && client.isIpv4 && word >>> 16 !== LINK_LOCAL && this.#options.isOutside(word) && !taken.has(word);
+    const preserved = preserve && client.isIpv4 && word >>> 16 !== LINK_LOCAL && this.#options.isOutside(client) && !taken.has(word);
     return preserved ? client : gateway;
   }
 }

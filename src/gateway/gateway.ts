@@ -1,11 +1,13 @@
 /**
- * The gateway as a host on the wire: it owns a MAC address and an IPv4 address, and takes packets to every other address too.
+ * The gateway as a host on the wire: it owns a MAC address and an address of each version of IP, and takes packets to every other
+ * address too.
  *
  *     frame ─► ARP ─────────────► arp-responder ─► neighbours
  *           └► IPv4 ─► checks ─► (reassembly) ─► ICMP ─► echo
- *                                             └► transport: TCP, UDP
+ *           │                                 └► transport: TCP, UDP
+ *           └► IPv6, where there is one: ipv6-gateway.ts
  */
-import { MAPPED } from '../packet/address.ts';
+import { IpAddress, MAPPED } from '../packet/address.ts';
 import type { Sum } from '../packet/checksum.ts';
 import * as ethernet from '../packet/ethernet.ts';
 import * as icmpv4 from '../packet/icmpv4.ts';
@@ -24,6 +26,7 @@ import { IcmpInput } from './icmp-input.ts';
 import { Ipv4Fragments, isFragment } from './ipv4-fragments.ts';
 import { Ipv4Counters, readHeader } from './ipv4-input.ts';
 import { Ipv4Output } from './ipv4-output.ts';
+import { Ipv6Gateway, type Ipv6Options } from './ipv6-gateway.ts';
 import { Neighbour, NeighbourTable } from './neighbour.ts';
 import { InboundPacket, type Transport } from './packet.ts';
 import type { Reassembly } from './reassembly.ts';
@@ -43,6 +46,8 @@ export interface GatewayOptions {
   /** More addresses that ARP answers for. */
   readonly virtualAddresses: readonly number[];
   readonly mtu: number;
+  /** Left out: guests have IPv4 only. */
+  readonly ipv6?: Ipv6Options;
   /** Callers that may wait for a guest to answer ARP (neighbour.ts). */
   readonly waiting?: number;
 }
@@ -61,6 +66,7 @@ export class Gateway implements GatewayInput {
   readonly icmp: IcmpErrors;
   readonly icmpInput: IcmpInput;
   readonly arp: ArpResponder;
+  readonly ipv6: Ipv6Gateway | null;
   readonly #fragments: Ipv4Fragments;
   readonly counters: Ipv4Counters = new Ipv4Counters();
   /** Frames whose ethertype the gateway does not speak. */
@@ -68,6 +74,7 @@ export class Gateway implements GatewayInput {
   /** Bytes of frames to the gateway. */
   receivedBytes = 0;
   readonly #bytes: Uint8Array;
+  readonly #own: IpAddress;
   readonly #subnet: number;
   readonly #mask: number;
   readonly #broadcast: number;
@@ -89,6 +96,7 @@ export class Gateway implements GatewayInput {
     this.macLo = mac.lo;
     this.mtu = options.mtu;
     this.address = options.address;
+    this.#own = IpAddress.v4(options.address);
     this.#subnet = options.subnet;
     this.#mask = options.mask;
     this.#broadcast = options.subnet | ~options.mask;
@@ -101,13 +109,41 @@ export class Gateway implements GatewayInput {
       isGuest: (address) => this.#isGuest(address),
       broadcast: (at, length) => this.#wire?.broadcast(null, at, length),
     });
-    this.neighbours = new NeighbourTable(timers, (_w0, _w1, _w2, w3) => this.arp.solicit(w3), options.waiting);
+    this.neighbours = new NeighbourTable(timers, (w0, w1, w2, w3) => this.#solicit(w0, w1, w2, w3), options.waiting);
     this.icmp = new IcmpErrors(arena, sum, timers, this.#output, options.address, this.#broadcast);
-    this.icmpInput = new IcmpInput(arena, sum, this.#output, options.address, (report) => {
-      for (const reported of this.#reports) reported(report);
-    });
+    this.icmpInput = new IcmpInput(arena, sum, this.#output, options.address, (report) => this.#report(report));
     this.#fragments = new Ipv4Fragments(arena, timers);
-    this.#transports[ipv4.PROTOCOL_ICMP] = this.icmpInput;
+    const reported = (report: GuestReport): void => this.#report(report);
+    this.ipv6 =
+      options.ipv6 === undefined
+        ? null
+        : new Ipv6Gateway(options.ipv6, {
+            arena,
+            sum,
+            timers,
+            random: options.random,
+            mac,
+            mtu: options.mtu,
+            transports: this.#transports,
+            neighbours: () => this.neighbours,
+            broadcast: (at, length) => this.#wire?.broadcast(null, at, length),
+            reported,
+          });
+    this.icmp.ipv6 = this.ipv6?.icmp ?? null;
+  }
+
+  #report(report: GuestReport): void {
+    for (const reported of this.#reports) reported(report);
+  }
+
+  #solicit(w0: number, w1: number, w2: number, w3: number): void {
+    if (w0 === 0 && w1 === 0 && w2 === MAPPED) this.arp.solicit(w3);
+    else this.ipv6?.discovery.solicit(w0, w1, w2, w3);
+  }
+
+  /** Frames to groups of IPv6 are for the gateway too. */
+  get speaksIpv6(): boolean {
+    return this.ipv6 !== null;
   }
 
   /** Once, before the first frame. */
@@ -141,14 +177,21 @@ export class Gateway implements GatewayInput {
     return this.#fragments.reassembly;
   }
 
-  isLocal(word: number): boolean {
-    return word === this.address;
+  /** The gateway's own address, of either version. */
+  isLocal({ isIpv4, w0, w1, w2, w3 }: IpAddress): boolean {
+    return isIpv4 ? w3 === this.address : (this.ipv6?.addresses.isLocal(w0, w1, w2, w3) ?? false);
+  }
+
+  /** The gateway's address that a guest with this one is talked to from. */
+  sourceFor({ isIpv4, w0 }: IpAddress): IpAddress {
+    return isIpv4 || this.ipv6 === null ? this.#own : this.ipv6.addresses.sourceFor(w0);
   }
 
   /** An address that a host beyond the gateway can have. */
-  isOutside(word: number): boolean {
-    const first = word >>> 24;
-    return first !== 0 && first !== 127 && first < 224 && (word & this.#mask) !== this.#subnet;
+  isOutside({ isIpv4, w0, w1, w2, w3 }: IpAddress): boolean {
+    if (!isIpv4) return this.ipv6?.addresses.isOutside(w0, w1, w2) ?? false;
+    const first = w3 >>> 24;
+    return first !== 0 && first !== 127 && first < 224 && (w3 & this.#mask) !== this.#subnet;
   }
 
   /** An address of the subnet that can be a guest's. */
@@ -161,7 +204,11 @@ export class Gateway implements GatewayInput {
     const type = ethernet.type(this.#bytes, at);
     if (type === ethernet.TYPE_IPV4) this.#ipv4(port, at, length);
     else if (type === ethernet.TYPE_ARP) this.arp.input(port, at + ethernet.HEADER, length - ethernet.HEADER, this.neighbours);
-    else this.unknownEtherType++;
+    else if (type === ethernet.TYPE_IPV6 && this.ipv6 !== null) {
+      this.#packet.bytes = this.#bytes;
+      this.#packet.port = port;
+      this.ipv6.input(this.#packet, at, length);
+    } else this.unknownEtherType++;
   }
 
   #ipv4(port: Port, at: number, length: number): void {
@@ -171,7 +218,7 @@ export class Gateway implements GatewayInput {
     if (!readHeader(packet, at + ethernet.HEADER, length - ethernet.HEADER, this.counters)) return;
     if (!this.#admit(packet, at)) return;
     if (isFragment(packet) && !this.#fragments.take(packet)) return;
-    const transport = this.#transports[packet.protocol];
+    const transport = packet.protocol === ipv4.PROTOCOL_ICMP ? this.icmpInput : this.#transports[packet.protocol];
     if (transport !== undefined) {
       this.counters.delivered++;
       transport.input(packet);
@@ -244,6 +291,24 @@ export class Gateway implements GatewayInput {
     return this.#output.send(to, source, destination, protocol, at, length);
   }
 
+  /** See Ipv6Output.send. False without IPv6. */
+  sendIpv6(
+    to: Neighbour,
+    s0: number,
+    s1: number,
+    s2: number,
+    s3: number,
+    d0: number,
+    d1: number,
+    d2: number,
+    d3: number,
+    protocol: number,
+    at: number,
+    length: number,
+  ): boolean {
+    return this.ipv6?.output.send(to, s0, s1, s2, s3, d0, d1, d2, d3, protocol, at, length) ?? false;
+  }
+
   endOfBatch(): void {
     for (let i = 0; i < this.#batch.length; i++) this.#batch[i]!();
   }
@@ -256,6 +321,7 @@ export class Gateway implements GatewayInput {
     this.neighbours.forgetPort(port);
     this.reassembly.forgetPort(port);
     this.#last = null;
+    this.ipv6?.detached(port);
     for (const run of this.#detached) run(port);
   }
 }

@@ -6,6 +6,8 @@ import type { Arena } from '../runtime/arena.ts';
 import { RateLimit } from '../runtime/rate-limit.ts';
 import type { TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Port } from '../link/port.ts';
+import type { IpAddress } from '../packet/address.ts';
+import type { Icmpv6Errors } from './icmpv6-errors.ts';
 import type { InboundPacket } from './packet.ts';
 import type { Ipv4Output } from './ipv4-output.ts';
 
@@ -16,6 +18,8 @@ const BURST = 50;
 const QUOTE = 576 - ipv4.HEADER - icmp.HEADER;
 
 export class IcmpErrors {
+  /** Where errors about IPv6 packets are made. */
+  ipv6: Icmpv6Errors | null = null;
   sent = 0;
   suppressed = 0;
   /** Of those sent, by type. */
@@ -39,17 +43,19 @@ export class IcmpErrors {
     this.#scratch = arena.allocate(4096);
   }
 
-  /** Destination unreachable; codes in src/packet/icmpv4.ts. */
+  /** Destination unreachable; codes in src/packet/icmpv4.ts, whatever the packet's version. */
   unreachable(packet: InboundPacket, code: number): void {
+    if (packet.version === 6) return this.ipv6?.unreachable(packet, code);
     this.#send(packet, icmp.UNREACHABLE, code, 0, this.#answerer(packet));
   }
 
   /**
-   * What the network beyond the gateway said about the packet, from the address of who said it (0: the gateway's own).
-   * `mtu`: with CODE_FRAGMENTATION_NEEDED the next hop's in bytes (RFC 1191 §4), else 0.
+   * What the network beyond the gateway said about the packet, in the ICMP of its version, from the address of who said it (null: the
+   * gateway's own). `mtu`: of a packet that is too large, the next hop's in bytes (RFC 1191 §4, RFC 4443 §3.2), else 0.
    */
-  relay(packet: InboundPacket, type: number, code: number, mtu: number, from: number): void {
-    this.#send(packet, type, code, mtu & 0xffff, from === 0 ? this.#gateway : from);
+  relay(packet: InboundPacket, type: number, code: number, mtu: number, from: IpAddress | null): void {
+    if (packet.version === 6) this.ipv6?.relay(packet, type, code, mtu, from);
+    else this.#send(packet, type, code, mtu & 0xffff, from === null ? this.#gateway : from.w3);
   }
 
   /** The address the guest talked to, as its host would answer; the gateway where that is not a host's. */

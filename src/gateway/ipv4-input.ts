@@ -42,7 +42,7 @@ export function readHeader(packet: InboundPacket, at: number, available: number,
   packet.source2 = packet.destination2 = MAPPED;
   packet.source3 = ipv4.source(bytes, at);
   packet.destination3 = ipv4.destination(bytes, at);
-  packet.reassembled = false;
+  packet.reassembled = packet.fragmented = false;
   return true;
 }
 

@@ -5,6 +5,7 @@
  * when it has no flows and was silent for a while, or when its VM has gone. Bounded per port: a VM that makes addresses up
  * pushes out only its own. An entry that left the table has no port, so that nobody writes to a VM that is gone.
  */
+import { MAPPED } from '../packet/address.ts';
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import type { Port } from '../link/port.ts';
 
@@ -20,6 +21,7 @@ export class Neighbour {
   heardAt = 0;
   /** Flows that hold on to this entry: it stays where it is as long as there are any. */
   flows = 0;
+  readonly isIpv4: boolean;
   readonly w0: number;
   readonly w1: number;
   readonly w2: number;
@@ -30,6 +32,7 @@ export class Neighbour {
     this.w1 = w1;
     this.w2 = w2;
     this.w3 = w3;
+    this.isIpv4 = w0 === 0 && w1 === 0 && w2 === MAPPED;
   }
 }
 

@@ -24,6 +24,8 @@ export class InboundPacket {
   ttl = 0;
   /** The packet was put together from fragments. */
   reassembled = false;
+  /** It has a fragment header of IPv6, be it the only piece (RFC 6946). */
+  fragmented = false;
   /** Addresses as four words each (see packet/address.ts). */
   source0 = 0;
   source1 = 0;

@@ -69,8 +69,8 @@ export class DatagramReport {
   code = 0;
   /** With EMSGSIZE: MTU of the path in bytes, 0 when it was not told. */
   mtu = 0;
-  /** IPv4 address of who reported, as a signed word; 0 when the host did. */
-  offender = 0;
+  /** Address of who reported; null when the host did. */
+  offender: IpAddress | null = null;
   /** Bytes of the datagram's payload that were quoted. */
   length = 0;
 }

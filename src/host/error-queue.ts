@@ -4,11 +4,12 @@
  *
  *     recvmsg(MSG_ERRQUEUE) ─► payload, and as control message: sock_extended_err + sockaddr of who reported
  */
-import { AF_INET, IP_RECVERR, IPPROTO_IP, MSG_DONTWAIT, MSG_ERRQUEUE, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_LOCAL } from '../system/constants.ts';
+import { IP_RECVERR, IPPROTO_IP, MSG_DONTWAIT, MSG_ERRQUEUE, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_LOCAL } from '../system/constants.ts';
 import { EMSGSIZE } from '../system/errno.ts';
 import { CMSGHDR, EXTENDED_ERROR, IOVEC, MSGHDR } from '../system/layout.ts';
 import { readSockaddr, writeIovec, writePointer } from '../system/memory.ts';
 import { recvmsg, setsockopt } from '../system/syscalls.ts';
+import { IpAddress } from '../packet/address.ts';
 import type { DatagramReport } from './endpoint.ts';
 import type { KernelMemory } from './kernel-memory.ts';
 
@@ -47,7 +48,8 @@ export class ErrorQueue {
     if (length < 0) return false;
     report.errno = 0;
     report.type = -1;
-    report.code = report.mtu = report.offender = 0;
+    report.code = report.mtu = 0;
+    report.offender = null;
     report.length = length;
     const filled = arena.words[(this.#header + MSGHDR.controlLength) >> 2]!;
     if (filled >= CMSGHDR.size + EXTENDED_ERROR.size) this.#read(report);
@@ -67,6 +69,7 @@ export class ErrorQueue {
     report.type = bytes[error + EXTENDED_ERROR.type]!;
     report.code = bytes[error + EXTENDED_ERROR.code]!;
     const offender = error + EXTENDED_ERROR.offender;
-    if (bytes[offender] === AF_INET) report.offender = readSockaddr(bytes, offender)!.words[3];
+    const address = readSockaddr(bytes, offender);
+    if (address !== undefined) report.offender = new IpAddress(...address.words);
   }
 }

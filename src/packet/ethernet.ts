@@ -9,6 +9,9 @@ export const HEADER = 14;
 export const DESTINATION = 0;
 export const SOURCE = 6;
 
+/** First two bytes of the addresses of IPv6's groups (RFC 2464 §7); the rest are the last four of the group. */
+export const IPV6_GROUP = 0x3333;
+
 export const TYPE_IPV4 = 0x0800;
 export const TYPE_ARP = 0x0806;
 export const TYPE_IPV6 = 0x86dd;

@@ -116,3 +116,13 @@ export function isLinkLocal(w0: number): boolean {
 export function isReserved(w0: number, w1: number, w2: number): boolean {
   return w0 === 0 && w1 === 0 && (w2 === 0 || w2 === 0xffff);
 }
+
+/** The third word of an address that a guest with this MAC address makes itself (RFC 4291 appendix A: modified EUI-64). */
+export function interfaceHigh(macHi: number, macLo: number): number {
+  return ((macHi ^ 0x0200) << 16) | ((macLo >>> 24) << 8) | 0xff;
+}
+
+/** The fourth word of such an address. */
+export function interfaceLow(macLo: number): number {
+  return 0xfe000000 | (macLo & 0xffffff);
+}

@@ -8,8 +8,6 @@ const WINDOW_SCALE = 3;
 const SACK_PERMITTED = 4;
 const SACK = 5;
 
-/** RFC 9293 §3.7.1: what a peer can take that sent no MSS option (IPv4). */
-export const DEFAULT_MSS = 536;
 /** RFC 7323 §2.3. */
 export const MAX_WINDOW_SCALE = 14;
 

@@ -4,6 +4,7 @@
  *     source                  ─► must be the port's own: neither the gateway's nor another VM's; by `guard` its IPv4 address too
  *     to the gateway's MAC    ─► gateway
  *     broadcast               ─► gateway and every other port
+ *     groups of IPv6          ─► every other port, and the gateway where it speaks IPv6
  *     other group addresses   ─► every other port (multicast between VMs; the gateway takes no part in it)
  *     known unicast           ─► its port; unknown ─► dropped, as gvproxy does (contract §7)
  *
@@ -104,7 +105,7 @@ export class Switch implements FrameReceiver {
     } else if (ethernet.isGroup(hi)) {
       const broadcast = ethernet.isBroadcast(hi, lo);
       this.#group(port, broadcast, at, length);
-      if (broadcast) this.#gateway.input(port, at, length);
+      if (broadcast || (hi === ethernet.IPV6_GROUP && this.#gateway.speaksIpv6 === true)) this.#gateway.input(port, at, length);
     } else {
       this.#forward(port, hi, lo, at, length);
     }

@@ -113,7 +113,7 @@ test("§19 #634: a guest sees a client's address where its answers come back, an
   const gateway = IpAddress.parse('192.168.127.1')!;
   const options = {
     gateway,
-    isOutside: (word: number): boolean => word >>> 24 !== 127 && word >>> 8 !== 0xc0a87f,
+    isOutside: ({ w3 }: IpAddress): boolean => w3 >>> 24 !== 127 && w3 >>> 8 !== 0xc0a87f,
     taken: new Set([parseIpv4('10.9.9.9')!]),
   };
   const clients = new ClientAddress({ ...options, preserve: true });

@@ -43,7 +43,7 @@ class Bench {
       resolve: (_w0: number, _w1: number, _w2: number, _w3: number, done: (neighbour: Neighbour | null) => void) =>
         done(this.known ? new Neighbour(GUEST.w0, GUEST.w1, GUEST.w2, GUEST.w3) : null),
     } as unknown as NeighbourTable;
-    const isOutside = (word: number): boolean => word >>> 24 !== 127;
+    const isOutside = ({ w3 }: IpAddress): boolean => w3 >>> 24 !== 127;
     const clients = new ClientAddress({ gateway: GATEWAY, isOutside, taken: new Set(), preserve: true });
     const { timers, counters } = this;
     this.connections = new GuestConnections({ address: GUEST, port: 80 }, { neighbours, tcp, timers, clients, counters });

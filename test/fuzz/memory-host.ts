@@ -4,7 +4,7 @@
  * Every byte that a host sends has 0xe in its upper half: a byte in a guest's frame that has not came from somewhere else.
  * What guests send is judged by `onWritten`.
  */
-import type { IpAddress } from '../../src/packet/address.ts';
+import { IpAddress } from '../../src/packet/address.ts';
 import type { Arena } from '../../src/runtime/arena.ts';
 import {
   type DatagramEndpoint,
@@ -203,7 +203,7 @@ class MemoryDatagrams extends MemoryEndpoint implements DatagramEndpoint {
     report.type = [-1, 3, 11, 12][extra & 3]!;
     report.code = (extra >> 2) & 15;
     report.mtu = [0, 68, 576, 1400, 65_535, 1, 0xffffffff, 1 << 30][(extra >> 6) & 7]!;
-    report.offender = extra & 16 ? 0x7f000000 | extra : 0;
+    report.offender = extra & 16 ? IpAddress.v4(0x7f000000 | extra) : null;
     report.length = Math.min(size, extra & 63);
     this.host.arena.bytes.fill(HOST_TAG, at, at + report.length);
     return true;

@@ -128,7 +128,7 @@ export class World {
     for (let i = 0; i < 10; i++) this.switch.leases?.reserve(SUBNET + 10 + i, 0x5a94, 0xefe40100 + i);
     this.switch.leases?.reserve(NEWCOMER, NEWCOMER_MAC.hi, NEWCOMER_MAC.lo);
     gateway.connect(this.switch);
-    const policy = new FlowPolicy({ nat: new Map([[HOST_ADDRESS, parseIpv4('127.0.0.1')!]]), allowLinkLocal: false });
+    const policy = new FlowPolicy({ nat: [[IpAddress.v4(HOST_ADDRESS), IpAddress.parse('127.0.0.1')!]], allowLinkLocal: false });
     const wake = (): void => {
       this.#woken = true;
     };
@@ -174,7 +174,7 @@ export class World {
     this.dhcp.listen(services);
     this.dns.listen(services);
     const target = { address: IpAddress.v4(SUBNET + 10), port: 22 };
-    const isOutside = (address: number): boolean => gateway.isOutside(address);
+    const isOutside = (address: IpAddress): boolean => gateway.isOutside(address);
     const clients = new ClientAddress({ gateway: IpAddress.v4(GATEWAY), isOutside, taken: new Set(), preserve: true });
     const guest = { neighbours: gateway.neighbours, tcp: this.tcp, timers, clients, counters: this.forward };
     const connections = new GuestConnections(target, guest);

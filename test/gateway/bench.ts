@@ -1,5 +1,6 @@
 /** A gateway with one fake port, on a manual clock: frames in, frames out. */
 import { Gateway } from '../../src/gateway/gateway.ts';
+import type { Ipv6Options } from '../../src/gateway/ipv6-gateway.ts';
 import type { InboundPacket } from '../../src/gateway/packet.ts';
 import { parseIpv4 } from '../../src/packet/address.ts';
 import { finish, sum } from '../../src/packet/checksum.ts';
@@ -31,7 +32,7 @@ export class GatewayBench {
   inBatch = false;
   readonly #at: number;
 
-  constructor(mtu = 1500) {
+  constructor(mtu = 1500, ipv6?: Ipv6Options) {
     this.gateway = new Gateway({
       arena: this.arena,
       sum: (at, length, initial) => sum(this.arena.bytes, at, length, initial),
@@ -43,6 +44,7 @@ export class GatewayBench {
       mask: address('255.255.255.0'),
       virtualAddresses: [address('192.168.127.254')],
       mtu,
+      ...(ipv6 && { ipv6 }),
     });
     this.gateway.connect({
       broadcast: (_from, at, length) => void this.broadcasts.push(Buffer.from(this.arena.bytes.subarray(at, at + length))),

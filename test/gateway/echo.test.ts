@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { EchoForwarder } from '../../src/flow/echo.ts';
 import { FlowPolicy } from '../../src/flow/policy.ts';
 import type { EndpointHandler, HostNetwork, PingEndpoint } from '../../src/host/endpoint.ts';
+import { IpAddress } from '../../src/packet/address.ts';
 import { sum } from '../../src/packet/checksum.ts';
 import * as ipv4 from '../../src/packet/ipv4.ts';
 import { EACCES, EAGAIN, EMFILE, ENFILE } from '../../src/system/errno.ts';
@@ -54,7 +55,7 @@ function withEcho(answer = 0, script: number[] = []): { bench: GatewayBench; ech
       return ping;
     },
   } as unknown as HostNetwork;
-  const policy = new FlowPolicy({ nat: new Map([[address('192.168.127.254'), address('127.0.0.1')]]), allowLinkLocal: false });
+  const policy = new FlowPolicy({ nat: [[IpAddress.parse('192.168.127.254')!, IpAddress.parse('127.0.0.1')!]], allowLinkLocal: false });
   const { arena, timers, gateway } = bench;
   const echo = new EchoForwarder(
     { arena, timers, gateway, host, policy, sum: (at, length, initial) => sum(arena.bytes, at, length, initial) },

@@ -1,4 +1,5 @@
 /** What the role files of the TCP engine share: the outside world as parameters, limits, counters, work lists. */
+import type { IpAddress } from '../../packet/address.ts';
 import type { Sum } from '../../packet/checksum.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
@@ -18,7 +19,7 @@ export interface GuestSide {
   readonly macHi: number;
   readonly macLo: number;
   readonly mtu: number;
-  isLocal(word: number): boolean;
+  isLocal(address: IpAddress): boolean;
   readonly icmp: { unreachable(packet: InboundPacket, code: number): void };
 }
 

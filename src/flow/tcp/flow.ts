@@ -11,6 +11,8 @@ import type { EndpointHandler, StreamEndpoint } from '../../host/endpoint.ts';
 import { Timer } from '../../runtime/timer-wheel.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { Port } from '../../link/port.ts';
+import { HEADER } from '../../packet/tcp.ts';
+import { type Family, type FlowAddresses, familyOf, sumOf } from '../family.ts';
 import type { FlowEntry } from '../flow-table.ts';
 import type { GuestLink, GuestLinks } from './guest-link.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
@@ -40,7 +42,7 @@ export interface FlowOwner {
   expired(flow: TcpFlow): void;
 }
 
-export class TcpFlow implements FlowEntry, EndpointHandler {
+export class TcpFlow implements FlowEntry, FlowAddresses, EndpointHandler {
   readonly guest0: number;
   readonly guest1: number;
   readonly guest2: number;
@@ -51,6 +53,10 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
   readonly remote2: number;
   readonly remote3: number;
   readonly remotePort: number;
+  readonly family: Family;
+  readonly addressSum: number;
+  /** Bytes in front of the payload of a segment without options, in its frame. */
+  readonly headers: number;
   hash = 0;
   serial = 0;
   /** The host's side began: a forward, or a program that dialled. */
@@ -198,6 +204,9 @@ export class TcpFlow implements FlowEntry, EndpointHandler {
     this.remote2 = remote.w2;
     this.remote3 = remote.w3;
     this.remotePort = remotePort;
+    this.family = familyOf(neighbour);
+    this.addressSum = sumOf(this, this.family);
+    this.headers = this.family.headers + HEADER;
     this.timer = new Timer(() => owner.expired(this));
   }
 

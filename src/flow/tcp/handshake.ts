@@ -6,12 +6,13 @@
  */
 import { EADDRNOTAVAIL, EHOSTUNREACH, EINPROGRESS, EMFILE, ENETDOWN, ENETUNREACH, ENFILE, ENOBUFS, ENOMEM } from '../../host/errno.ts';
 import type { StreamEndpoint } from '../../host/endpoint.ts';
-import { IpAddress, MAPPED } from '../../packet/address.ts';
-import * as ipv4 from '../../packet/ipv4.ts';
+import { IpAddress } from '../../packet/address.ts';
+import { PROTOCOL_TCP } from '../../packet/ipv4.ts';
 import * as tcp from '../../packet/tcp.ts';
 import { InboundPacket } from '../../gateway/packet.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import { startCongestion } from './congestion.ts';
+import { addressQuote } from '../family.ts';
 import type { TcpContext } from './context.ts';
 import { type FlowOwner, type RemoteAddress, State, TcpFlow } from './flow.ts';
 import { refuse, sendMss, sendReset, sendSyn } from './output.ts';
@@ -29,7 +30,8 @@ const UNREACHABLE_HOST = 1;
 /** A SYN for which there is no flow. */
 export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: InboundPacket, segment: Segment): void {
   const { counters } = ctx;
-  const destination = packet.destination3;
+  const { destination0, destination1, destination2, destination3 } = packet;
+  const destination = new IpAddress(destination0, destination1, destination2, destination3);
   if (ctx.policy.blocked(destination)) {
     counters.blocked++;
     return refuse(ctx, packet, segment);
@@ -37,7 +39,7 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
   const destinationPort = tcp.destinationPort(ctx.bytes, packet.payload);
   const target = ctx.policy.translate(destination);
   const accept = ctx.gateway.isLocal(destination) ? ctx.listener(destinationPort) : undefined;
-  if (accept === undefined && (ctx.gateway.isLocal(target) || ctx.policy.isRoundabout(ipv4.PROTOCOL_TCP, target, destinationPort))) {
+  if (accept === undefined && (ctx.gateway.isLocal(target) || ctx.policy.isRoundabout(PROTOCOL_TCP, target, destinationPort))) {
     counters.refused++;
     return refuse(ctx, packet, segment);
   }
@@ -50,8 +52,8 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
     counters.connectingFull++;
     return;
   }
-  const remote = new IpAddress(0, 0, MAPPED, destination);
-  const flow = new TcpFlow(owner, packet.neighbour, ctx.links, tcp.sourcePort(ctx.bytes, packet.payload), remote, destinationPort);
+  const { bytes } = ctx;
+  const flow = new TcpFlow(owner, packet.neighbour, ctx.links, tcp.sourcePort(bytes, packet.payload), destination, destinationPort);
   flow.state = State.CONNECTING;
   takeSyn(ctx, flow, segment);
   ctx.table.add(flow);
@@ -68,8 +70,8 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
 
 /** Starts the host's connect of a flow that is CONNECTING. */
 export function connectHost(ctx: TcpContext, flow: TcpFlow): void {
-  const target = ctx.policy.translate(flow.remote3);
-  const endpoint = ctx.host.connectStream(new IpAddress(0, 0, MAPPED, target), flow.remotePort, flow);
+  const target = ctx.policy.translate(new IpAddress(flow.remote0, flow.remote1, flow.remote2, flow.remote3));
+  const endpoint = ctx.host.connectStream(target, flow.remotePort, flow);
   if (typeof endpoint === 'number') return giveUp(ctx, flow, -endpoint);
   flow.endpoint = endpoint;
   armConnect(ctx, flow);
@@ -99,7 +101,7 @@ function takeSyn(ctx: TcpContext, flow: TcpFlow, segment: Segment): void {
   flow.rcvNxt = (segment.sequence + 1) | 0;
   flow.hostNxt = flow.rcvNxt;
   flow.rcvEdge = flow.rcvNxt;
-  flow.mss = sendMss(ctx, has ? options.mss : 0);
+  flow.mss = sendMss(ctx, flow, has ? options.mss : 0);
   flow.sack = has && options.sackPermitted;
   // RFC 7323 §2.2: scaling is on only when both sides have sent the option.
   const scaled = has && options.windowScale >= 0;
@@ -164,8 +166,9 @@ const quoted: InboundPacket = new InboundPacket();
 /** The flow's SYN as it came, as far as an ICMP error quotes it: IP header and ports. */
 function quote(ctx: TcpContext, flow: TcpFlow): InboundPacket {
   const { bytes, scratch } = ctx;
-  ipv4.write(bytes, scratch, ipv4.HEADER + tcp.HEADER, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_TCP, flow.guest3, flow.remote3);
-  const at = scratch + ipv4.HEADER;
+  const { family } = flow;
+  family.writeFromGuest(bytes, scratch, flow, PROTOCOL_TCP, tcp.HEADER, true);
+  const at = scratch + family.header;
   tcp.write(bytes, at, flow.guestPort, flow.remotePort, (flow.rcvNxt - 1) | 0, 0, tcp.HEADER, tcp.SYN, 0);
   quoted.bytes = bytes;
   quoted.port = flow.neighbour.port!;
@@ -173,10 +176,8 @@ function quote(ctx: TcpContext, flow: TcpFlow): InboundPacket {
   quoted.header = scratch;
   quoted.payload = at;
   quoted.end = at + tcp.HEADER;
-  quoted.protocol = ipv4.PROTOCOL_TCP;
-  quoted.source2 = quoted.destination2 = MAPPED;
-  quoted.source3 = flow.guest3;
-  quoted.destination3 = flow.remote3;
+  quoted.protocol = PROTOCOL_TCP;
+  addressQuote(quoted, flow, family);
   return quoted;
 }
 

@@ -1,34 +1,33 @@
 /**
- * Builds the frames of a flow: Ethernet, IPv4 and TCP header in front of a payload that is already in place.
+ * Builds the frames of a flow: Ethernet, IP and TCP header in front of a payload that is already in place.
  *
  * Every segment carries the current acknowledgment and window, so whatever is sent settles an ACK that is due.
  */
-import { setU16, setU32 } from '../../packet/bytes.ts';
-import { finish, fold, pseudoIpv4, sum as plainSum } from '../../packet/checksum.ts';
+import { fold, sum as plainSum } from '../../packet/checksum.ts';
 import * as ethernet from '../../packet/ethernet.ts';
-import * as ipv4 from '../../packet/ipv4.ts';
+import { PROTOCOL_TCP } from '../../packet/ipv4.ts';
+import * as ipv6 from '../../packet/ipv6.ts';
 import * as tcp from '../../packet/tcp.ts';
 import * as vnet from '../../packet/vnet-header.ts';
-import { DEFAULT_MSS, writeSack, writeSynOptions } from '../../packet/tcp-options.ts';
+import { writeSack, writeSynOptions } from '../../packet/tcp-options.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
+import { ReplyAddresses } from '../family.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
 import { SACK_BLOCKS } from './out-of-order.ts';
 import { advertise, receiveWindow } from './receive-window.ts';
 import type { Segment } from './segment.ts';
 
-/** Bytes in front of the payload of a segment without options. */
-export const HEADERS: number = ethernet.HEADER + ipv4.HEADER + tcp.HEADER;
-/** Room claimed for a segment without payload: headers and 40 bytes of options. */
-const CONTROL = HEADERS + 40;
+/** Room claimed for a segment without payload: headers of either version of IP, and 40 bytes of options. */
+const CONTROL = ethernet.HEADER + ipv6.HEADER + tcp.HEADER + 40;
 
 /** Segments of this many bytes or more are whole pages: kernels copy them faster, by a quarter of all that is done per byte. */
 const LARGE = 32_768;
 const PAGE = 4096;
 
 /** Payload that fits a frame on this network: 28 bytes at the smallest MTU there is. */
-export function localMss(ctx: TcpContext): number {
-  const most = ctx.gateway.mtu - ipv4.HEADER - tcp.HEADER;
+export function localMss(ctx: TcpContext, { family }: TcpFlow): number {
+  const most = ctx.gateway.mtu - family.header - tcp.HEADER;
   return most < LARGE ? most : most - (most % PAGE);
 }
 
@@ -36,8 +35,8 @@ export function localMss(ctx: TcpContext): number {
  * RFC 6691: the peer's MSS option says nothing about options; ours on data segments are none. A guest that asks for less than
  * 48 bytes a segment gets them, but what doesn't fit the network is never sent.
  */
-export function sendMss(ctx: TcpContext, option: number): number {
-  return Math.min(Math.max(option || DEFAULT_MSS, 48), localMss(ctx));
+export function sendMss(ctx: TcpContext, flow: TcpFlow, option: number): number {
+  return Math.min(Math.max(option || flow.family.mss, 48), localMss(ctx, flow));
 }
 
 /**
@@ -61,39 +60,28 @@ export function emitWithWindow(
   window: number,
 ): void {
   const { bytes } = ctx;
-  const neighbour = flow.neighbour;
-  ethernet.write(bytes, at, neighbour.macHi, neighbour.macLo, ctx.gateway.macHi, ctx.gateway.macLo, ethernet.TYPE_IPV4);
+  const { family, neighbour } = flow;
+  ethernet.write(bytes, at, neighbour.macHi, neighbour.macLo, ctx.gateway.macHi, ctx.gateway.macLo, family.etherType);
   const segment = tcp.HEADER + options + payload;
-  writeIpv4(bytes, at + ethernet.HEADER, ipv4.HEADER + segment, flow.remote3, flow.guest3);
-  const header = at + ethernet.HEADER + ipv4.HEADER;
+  family.write(bytes, at + ethernet.HEADER, flow, PROTOCOL_TCP, segment);
+  const header = at + family.headers;
   const ack = flags & tcp.ACK ? flow.rcvNxt : 0;
   flow.lastAck = flow.rcvNxt;
   tcp.write(bytes, header, flow.remotePort, flow.guestPort, seq, ack, tcp.HEADER + options, flags, window);
-  const pseudo = pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_TCP, segment);
+  const pseudo = flow.addressSum + PROTOCOL_TCP + segment;
   const port = neighbour.port!;
   const offload = port.offload && payload > 0;
-  if (offload) describe(bytes, at, payload, flow.mss);
+  if (offload) describe(bytes, at, payload, flow);
   tcp.setChecksum(bytes, header, offload ? fold(pseudo) : ~ctx.sum(header, segment, pseudo) & 0xffff);
-  port.commit(at, ethernet.HEADER + ipv4.HEADER + segment, offload);
+  port.commit(at, family.headers + segment, offload);
   ctx.counters.segmentsOut++;
 }
 
 /** Leaves the checksum, and the cutting of what is longer than a segment, to the VM; its kernel does neither unless it must. */
-function describe(bytes: Uint8Array, at: number, payload: number, mss: number): void {
-  const gso = payload > mss ? vnet.GSO_TCPV4 : vnet.GSO_NONE;
+function describe(bytes: Uint8Array, at: number, payload: number, { family, headers, mss }: TcpFlow): void {
+  const gso = payload > mss ? family.gso : vnet.GSO_NONE;
   const size = payload > mss ? mss : 0;
-  vnet.write(bytes, at - vnet.VNET_HEADER, gso, HEADERS, size, ethernet.HEADER + ipv4.HEADER, tcp.CHECKSUM);
-}
-
-/** RFC 6864: an atomic datagram (DF set) may carry ID 0. The checksum is added up from the words that vary. */
-function writeIpv4(bytes: Uint8Array, at: number, length: number, from: number, to: number): void {
-  setU32(bytes, at, 0x45000000 | length);
-  setU32(bytes, at + 4, ipv4.FLAG_DF);
-  setU32(bytes, at + 8, (64 << 24) | (ipv4.PROTOCOL_TCP << 16));
-  setU32(bytes, at + 12, from);
-  setU32(bytes, at + 16, to);
-  const addresses = ((from >>> 16) & 0xffff) + (from & 0xffff) + ((to >>> 16) & 0xffff) + (to & 0xffff);
-  setU16(bytes, at + 10, finish(0x4500 + length + ipv4.FLAG_DF + ((64 << 8) | ipv4.PROTOCOL_TCP) + addresses));
+  vnet.write(bytes, at - vnet.VNET_HEADER, gso, headers, size, family.headers, tcp.CHECKSUM);
 }
 
 /** Claims room for one segment without payload; -1 when the port has none (or the guest is gone). */
@@ -118,7 +106,7 @@ function acceptableSeq(flow: TcpFlow): number {
 export function sendAck(ctx: TcpContext, flow: TcpFlow): boolean {
   const at = claimControl(flow);
   if (at < 0) return false;
-  const options = flow.sack && flow.received !== null ? sackBlocks(ctx, flow, at + HEADERS) : 0;
+  const options = flow.sack && flow.received !== null ? sackBlocks(ctx, flow, at + flow.headers) : 0;
   emit(ctx, flow, at, acceptableSeq(flow), tcp.ACK, options, 0);
   return true;
 }
@@ -127,7 +115,7 @@ const blockLeft: Int32Array = new Int32Array(SACK_BLOCKS);
 const blockRight: Int32Array = new Int32Array(SACK_BLOCKS);
 
 function sackBlocks(ctx: TcpContext, flow: TcpFlow, at: number): number {
-  const fit = (ctx.gateway.mtu - ipv4.HEADER - tcp.HEADER - 4) >> 3;
+  const fit = (ctx.gateway.mtu - flow.family.header - tcp.HEADER - 4) >> 3;
   const count = Math.min(flow.received!.outOfOrder.blocks(blockLeft, blockRight), fit);
   return writeSack(ctx.bytes, at, count, blockLeft, blockRight);
 }
@@ -146,7 +134,7 @@ export function sendSyn(ctx: TcpContext, flow: TcpFlow): boolean {
   if (at < 0) return false;
   const active = flow.state === State.SYN_SENT;
   const scale = active || flow.rcvScale > 0 ? flow.rcvScale : -1;
-  const options = writeSynOptions(ctx.bytes, at + HEADERS, localMss(ctx), scale, active || flow.sack);
+  const options = writeSynOptions(ctx.bytes, at + flow.headers, localMss(ctx, flow), scale, active || flow.sack);
   emit(ctx, flow, at, flow.sndUna, active ? tcp.SYN : tcp.SYN | tcp.ACK, options, 0);
   return true;
 }
@@ -159,6 +147,8 @@ export function sendReset(ctx: TcpContext, flow: TcpFlow): void {
   ctx.counters.resetsOut++;
 }
 
+const reply: ReplyAddresses = new ReplyAddresses();
+
 /** Answers a segment that belongs to no flow (RFC 9293 §3.10.7.1). */
 export function refuse(ctx: TcpContext, packet: InboundPacket, segment: Segment): void {
   if (segment.flags & tcp.RST) return;
@@ -168,11 +158,11 @@ export function refuse(ctx: TcpContext, packet: InboundPacket, segment: Segment)
   const { bytes } = ctx;
   const at = claim + port.headroom;
   const { macHi, macLo } = packet.neighbour;
-  ethernet.write(bytes, at, macHi, macLo, ctx.gateway.macHi, ctx.gateway.macLo, ethernet.TYPE_IPV4);
-  const from = packet.destination3;
-  const to = packet.source3;
-  writeIpv4(bytes, at + ethernet.HEADER, ipv4.HEADER + tcp.HEADER, from, to);
-  const header = at + ethernet.HEADER + ipv4.HEADER;
+  reply.answer(packet);
+  const { family } = reply;
+  ethernet.write(bytes, at, macHi, macLo, ctx.gateway.macHi, ctx.gateway.macLo, family.etherType);
+  family.write(bytes, at + ethernet.HEADER, reply, PROTOCOL_TCP, tcp.HEADER);
+  const header = at + family.headers;
   const [fromPort, toPort] = [tcp.destinationPort(bytes, packet.payload), tcp.sourcePort(bytes, packet.payload)];
   if (segment.flags & tcp.ACK) {
     tcp.write(bytes, header, fromPort, toPort, segment.acknowledgment, 0, tcp.HEADER, tcp.RST, 0);
@@ -180,8 +170,8 @@ export function refuse(ctx: TcpContext, packet: InboundPacket, segment: Segment)
     const ack = (segment.sequence + segment.sequenceLength) | 0;
     tcp.write(bytes, header, fromPort, toPort, 0, ack, tcp.HEADER, tcp.RST | tcp.ACK, 0);
   }
-  tcp.setChecksum(bytes, header, ~plainSum(bytes, header, tcp.HEADER, pseudoIpv4(from, to, ipv4.PROTOCOL_TCP, tcp.HEADER)) & 0xffff);
-  port.commit(at, HEADERS);
+  tcp.setChecksum(bytes, header, ~plainSum(bytes, header, tcp.HEADER, reply.addressSum + PROTOCOL_TCP + tcp.HEADER) & 0xffff);
+  port.commit(at, family.headers + tcp.HEADER);
   ctx.counters.segmentsOut++;
   ctx.counters.resetsOut++;
 }

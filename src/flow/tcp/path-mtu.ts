@@ -1,23 +1,21 @@
-/** A guest reports that segments are too large for the way behind it (RFC 1191): send smaller ones. */
-import * as ipv4 from '../../packet/ipv4.ts';
+/** A guest reports that segments are too large for the way behind it (RFC 1191, RFC 8201): send smaller ones. */
+import { PROTOCOL_TCP } from '../../packet/ipv4.ts';
 import { HEADER } from '../../packet/tcp.ts';
 import { type GuestReport, ReportKind } from '../../gateway/guest-report.ts';
 import { startOver } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
 
-/** Payload that is never gone below: headers included 552 bytes, as Linux has it (min_pmtu in route's sysctls). */
-const SMALLEST = 512;
-
 /** Whether the report is about the size of a TCP segment. */
 export function isAboutSize(report: GuestReport): boolean {
-  return report.protocol === ipv4.PROTOCOL_TCP && report.kind === ReportKind.TOO_BIG;
+  return report.protocol === PROTOCOL_TCP && report.kind === ReportKind.TOO_BIG;
 }
 
 /** Takes over the MTU when it lowers ours and something is in flight that it can be about (RFC 5927 §7.2), and sends that again. */
 export function takePathMtu(ctx: TcpContext, flow: TcpFlow, mtu: number): void {
   if (flow.state < State.ESTABLISHED || flow.flight === 0) return;
-  const mss = Math.max(mtu - ipv4.HEADER - HEADER, SMALLEST);
+  const { family } = flow;
+  const mss = Math.max(mtu, family.leastMtu) - family.header - HEADER;
   if (mss >= flow.mss) return;
   ctx.counters.pathMtu++;
   flow.mss = mss;

@@ -13,7 +13,7 @@ import { hostFailed, finSending } from './close.ts';
 import { pipe } from './congestion.ts';
 import type { TcpContext } from './context.ts';
 import { State, type TcpFlow } from './flow.ts';
-import { emit, emitWithWindow, HEADERS } from './output.ts';
+import { emit, emitWithWindow } from './output.ts';
 import { noteTime, type Rack } from './rack.ts';
 import { advertise } from './receive-window.ts';
 
@@ -30,7 +30,7 @@ const FAILED = -2;
 /** Payload that a frame takes: one segment, or as many as the VM takes at once and cuts itself. */
 function framePayload(port: Port, flow: TcpFlow): number {
   const { mss } = flow;
-  const most = port.largestFrame - HEADERS;
+  const most = port.largestFrame - flow.headers;
   return most < 2 * mss ? mss : most - (most % mss);
 }
 
@@ -95,7 +95,7 @@ function sendRange(ctx: TcpContext, flow: TcpFlow, seq: number, limit: number): 
   const port = flow.neighbour.port;
   if (port === null) return BLOCKED;
   const size = Math.min(framePayload(port, flow), limit);
-  const stride = port.headroom + HEADERS + size;
+  const stride = port.headroom + flow.headers + size;
   let slots = Math.min(Math.floor(limit / size), SLOTS);
   let at = port.claim(slots * stride);
   while (at < 0 && slots > 1) {
@@ -108,7 +108,7 @@ function sendRange(ctx: TcpContext, flow: TcpFlow, seq: number, limit: number): 
     return BLOCKED;
   }
   at += port.headroom;
-  const got = flow.endpoint!.peek((seq - flow.headSeq) | 0, at + HEADERS, size, stride, slots);
+  const got = flow.endpoint!.peek((seq - flow.headSeq) | 0, at + flow.headers, size, stride, slots);
   if (got <= 0) return nothingRead(ctx, flow, seq, got);
   if (got < slots * size) {
     if (!flow.hangup) flow.readable = false;
@@ -181,7 +181,7 @@ function noteSent(ctx: TcpContext, flow: TcpFlow, end: number, again: boolean): 
 
 function sendFin(ctx: TcpContext, flow: TcpFlow): void {
   const port = flow.neighbour.port;
-  const at = port === null ? -1 : port.claim(port.headroom + HEADERS);
+  const at = port === null ? -1 : port.claim(port.headroom + flow.headers);
   if (at < 0) {
     ctx.block(flow);
     return;

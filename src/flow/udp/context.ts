@@ -1,4 +1,5 @@
 /** What the role files of the UDP engine share: the tables and buffers of one engine, and its counters. */
+import type { IpAddress } from '../../packet/address.ts';
 import type { Sum } from '../../packet/checksum.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Random } from '../../runtime/clock.ts';
@@ -14,12 +15,12 @@ import type { UdpServices } from './services.ts';
 import type { UseOrder } from './use-order.ts';
 
 export interface UdpGateway extends DeliveryGateway {
-  isLocal(word: number): boolean;
-  isOutside(word: number): boolean;
+  isLocal(address: IpAddress): boolean;
+  isOutside(address: IpAddress): boolean;
   /** See IcmpErrors. */
   readonly icmp: {
     unreachable(packet: InboundPacket, code: number): void;
-    relay(packet: InboundPacket, type: number, code: number, mtu: number, from: number): void;
+    relay(packet: InboundPacket, type: number, code: number, mtu: number, from: IpAddress | null): void;
   };
 }
 

@@ -1,18 +1,22 @@
 /** Writes what the guest gets to see of a conversation: answers as frames, and its own datagram as ICMP errors quote it. */
-import { finish, pseudoIpv4, type Sum } from '../../packet/checksum.ts';
+import { finish, type Sum } from '../../packet/checksum.ts';
 import * as ethernet from '../../packet/ethernet.ts';
-import * as ipv4 from '../../packet/ipv4.ts';
+import { PROTOCOL_UDP } from '../../packet/ipv4.ts';
+import * as ipv6 from '../../packet/ipv6.ts';
 import * as udp from '../../packet/udp.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import { InboundPacket } from '../../gateway/packet.ts';
+import { addressQuote } from '../family.ts';
 import type { UdpFlow } from './flow.ts';
-import { type ServiceGateway, UDP_HEADERS } from './services.ts';
+import type { ServiceGateway } from './services.ts';
 
-const QUOTE = ipv4.HEADER + udp.HEADER;
-/** Bytes of payload behind it: with all headers the error has 576 bytes (RFC 1812 §4.3.2.3). */
-const QUOTED_PAYLOAD = 576 - ipv4.HEADER - 8 - QUOTE;
+/** Room for the headers of a datagram that is quoted, and bytes of payload behind: with all headers the error has 576 bytes (RFC 1812 §4.3.2.3). */
+const QUOTE = ipv6.HEADER + udp.HEADER;
+const QUOTED_PAYLOAD = 576 - 20 - 8 - 20 - 8;
 /** No link has more in front of a frame, with the frame's own headers. */
-const FRAGMENT_OVERHEAD = 64;
+const FRAGMENT_OVERHEAD = 96;
+/** Bytes of a packet's headers that are not there for a fragment's payload. */
+const FRAGMENT_HEADERS = ipv6.HEADER + ipv6.FRAGMENT_HEADER;
 
 export interface DeliveryGateway extends ServiceGateway {
   readonly macHi: number;
@@ -40,34 +44,35 @@ export class Delivery {
   room(length: number): number {
     const size = udp.HEADER + length;
     // A fragment carries a multiple of eight bytes.
-    const piece = Math.max(this.#gateway.mtu - ipv4.HEADER - 7, 8);
+    const piece = Math.max(this.#gateway.mtu - FRAGMENT_HEADERS - 7, 8);
     return size + Math.ceil(size / piece) * FRAGMENT_OVERHEAD;
   }
 
   /** The answer at `at`, with eight writable bytes behind it. False when the guest's port had no room. */
   deliver(flow: UdpFlow, at: number, length: number): boolean {
     const gateway = this.#gateway;
-    if (UDP_HEADERS - ethernet.HEADER + length > gateway.mtu) return this.#deliverLarge(flow, at, length);
+    const { family } = flow;
+    const headers = family.headers + udp.HEADER;
+    if (headers - ethernet.HEADER + length > gateway.mtu) return this.#deliverLarge(flow, at, length);
     const to = flow.neighbour;
     const port = to.port;
     if (port === null) return false;
-    const claim = port.claim(port.headroom + UDP_HEADERS + length);
+    const claim = port.claim(port.headroom + headers + length);
     if (claim < 0) return false;
     const bytes = this.#bytes;
     const frame = claim + port.headroom;
-    bytes.copyWithin(frame + UDP_HEADERS, at, at + length);
-    ethernet.write(bytes, frame, to.macHi, to.macLo, gateway.macHi, gateway.macLo, ethernet.TYPE_IPV4);
-    const total = ipv4.HEADER + udp.HEADER + length;
-    ipv4.write(bytes, frame + ethernet.HEADER, total, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_UDP, flow.remote3, flow.guest3);
-    this.#writeUdp(flow, frame + ethernet.HEADER + ipv4.HEADER, length);
-    port.commit(frame, UDP_HEADERS + length);
+    bytes.copyWithin(frame + headers, at, at + length);
+    ethernet.write(bytes, frame, to.macHi, to.macLo, gateway.macHi, gateway.macLo, family.etherType);
+    family.write(bytes, frame + ethernet.HEADER, flow, PROTOCOL_UDP, udp.HEADER + length);
+    this.#writeUdp(flow, frame + family.headers, length);
+    port.commit(frame, headers + length);
     return true;
   }
 
   #writeUdp(flow: UdpFlow, at: number, length: number): void {
     const size = udp.HEADER + length;
     udp.write(this.#bytes, at, flow.remotePort, flow.guestPort, size);
-    const total = this.#sum(at, size, pseudoIpv4(flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, size));
+    const total = this.#sum(at, size, flow.addressSum + PROTOCOL_UDP + size);
     udp.setChecksum(this.#bytes, at, finish(total));
   }
 
@@ -75,7 +80,7 @@ export class Delivery {
   #deliverLarge(flow: UdpFlow, at: number, length: number): boolean {
     this.#bytes.copyWithin(at + udp.HEADER, at, at + length);
     this.#writeUdp(flow, at, length);
-    return this.#gateway.sendIpv4(flow.neighbour, flow.remote3, flow.guest3, ipv4.PROTOCOL_UDP, at, udp.HEADER + length);
+    return flow.family.send(this.#gateway, flow.neighbour, flow, PROTOCOL_UDP, at, udp.HEADER + length);
   }
 
   /** Where `quote` expects payload, at most `quoteSize` bytes. */
@@ -100,19 +105,19 @@ export class Delivery {
    */
   quote(flow: UdpFlow, quoted = 0, length: number = quoted): InboundPacket {
     const bytes = this.#bytes;
-    const header = this.#scratch;
-    const df = flow.df ? ipv4.FLAG_DF : 0;
-    ipv4.write(bytes, header, QUOTE + length, 0, df, 64, ipv4.PROTOCOL_UDP, flow.guest3, flow.remote3);
-    udp.write(bytes, header + ipv4.HEADER, flow.guestPort, flow.remotePort, udp.HEADER + length);
+    const { family } = flow;
+    const payload = this.quoteAt - udp.HEADER;
+    const header = payload - family.header;
+    family.writeFromGuest(bytes, header, flow, PROTOCOL_UDP, udp.HEADER + length, flow.df);
+    udp.write(bytes, payload, flow.guestPort, flow.remotePort, udp.HEADER + length);
     const packet = this.#quoted;
     packet.bytes = bytes;
     packet.neighbour = flow.neighbour;
     packet.header = header;
-    packet.payload = header + ipv4.HEADER;
-    packet.end = packet.payload + udp.HEADER + quoted;
-    packet.protocol = ipv4.PROTOCOL_UDP;
-    packet.source3 = flow.guest3;
-    packet.destination3 = flow.remote3;
+    packet.payload = payload;
+    packet.end = payload + udp.HEADER + quoted;
+    packet.protocol = PROTOCOL_UDP;
+    addressQuote(packet, flow, family);
     return packet;
   }
 

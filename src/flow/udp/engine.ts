@@ -16,7 +16,7 @@ import { type DatagramEndpoint, DatagramReport, Spans } from '../../host/endpoin
 import type { Port } from '../../link/port.ts';
 import { BatchChain } from '../batch-chain.ts';
 import { FlowTable } from '../flow-table.ts';
-import type { DatagramService, Listener } from '../listener.ts';
+import type { DatagramListening, DatagramService, Listener } from '../listener.ts';
 import { type UdpContext, UdpCounters, type UdpOptions } from './context.ts';
 import { Delivery } from './delivery.ts';
 import type { UdpFlow } from './flow.ts';
@@ -94,8 +94,8 @@ export class UdpEngine implements Transport {
   }
 
   /** See ServiceHost.listenDatagram. */
-  listen(port: number, service: DatagramService, anyAddress = false): Listener {
-    return this.services.listen(port, service, anyAddress);
+  listen(port: number, service: DatagramService, options: DatagramListening = {}): Listener {
+    return this.services.listen(port, service, options);
   }
 
   input(packet: InboundPacket): void {

@@ -1,11 +1,13 @@
 /** One guest's UDP conversation: guest address and port, remote address and port, and the connected socket it leaves by. */
 import { type DatagramEndpoint, DEFAULT_HOPS, type EndpointHandler, HANGUP } from '../../host/endpoint.ts';
+import type { IpAddress } from '../../packet/address.ts';
 import { Timer } from '../../runtime/timer-wheel.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { Port } from '../../link/port.ts';
+import { type Family, type FlowAddresses, familyOf, sumOf } from '../family.ts';
 import type { FlowEntry } from '../flow-table.ts';
 
-/** Payload of the largest datagram there is over IPv4. */
+/** Payload of the largest datagram there is over IPv4; over IPv6 there may be 20 bytes more, which nobody sends. */
 export const LARGEST: number = 65_535 - 20 - 8;
 
 /** Bytes of a datagram, UDP header included, that every path is expected to carry whole: the smallest MTU of IPv6. */
@@ -16,7 +18,7 @@ export interface UdpFlowOwner {
   idle(flow: UdpFlow): void;
 }
 
-export class UdpFlow implements FlowEntry, EndpointHandler {
+export class UdpFlow implements FlowEntry, FlowAddresses, EndpointHandler {
   readonly guest0: number;
   readonly guest1: number;
   readonly guest2: number;
@@ -27,6 +29,8 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   readonly remote2: number;
   readonly remote3: number;
   readonly remotePort: number;
+  readonly family: Family;
+  readonly addressSum: number;
   hash = 0;
   serial = 0;
   /** The host's side began: a forward, or a program that dialled. */
@@ -64,13 +68,7 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
   readonly #owner: UdpFlowOwner;
 
   /** `neighbour` is attached. */
-  constructor(
-    owner: UdpFlowOwner,
-    neighbour: Neighbour,
-    guestPort: number,
-    remote: readonly [number, number, number, number],
-    remotePort: number,
-  ) {
+  constructor(owner: UdpFlowOwner, neighbour: Neighbour, guestPort: number, remote: IpAddress, remotePort: number) {
     this.#owner = owner;
     this.neighbour = neighbour;
     this.vm = neighbour.port!;
@@ -79,8 +77,13 @@ export class UdpFlow implements FlowEntry, EndpointHandler {
     this.guest2 = neighbour.w2;
     this.guest3 = neighbour.w3;
     this.guestPort = guestPort;
-    [this.remote0, this.remote1, this.remote2, this.remote3] = remote;
+    this.remote0 = remote.w0;
+    this.remote1 = remote.w1;
+    this.remote2 = remote.w2;
+    this.remote3 = remote.w3;
     this.remotePort = remotePort;
+    this.family = familyOf(neighbour);
+    this.addressSum = sumOf(this, this.family);
     this.timer = new Timer(() => owner.idle(this));
   }
 

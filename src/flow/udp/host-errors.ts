@@ -14,7 +14,8 @@
  * the gateway takes none off, and a TTL below the host's default is set on the socket, so that traceroute works.
  */
 import * as icmp from '../../packet/icmpv4.ts';
-import * as ipv4 from '../../packet/ipv4.ts';
+import * as icmpv6 from '../../packet/icmpv6.ts';
+import { IpAddress } from '../../packet/address.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
 import type { DatagramReport } from '../../host/endpoint.ts';
 import {
@@ -31,6 +32,7 @@ import {
   ENOMEM,
   EPERM,
 } from '../../host/errno.ts';
+import { IPV6 } from '../family.ts';
 import type { UdpContext } from './context.ts';
 import type { UdpFlow } from './flow.ts';
 
@@ -82,7 +84,7 @@ export function takeReports(ctx: UdpContext, flow: UdpFlow): number {
   flow.troubled = false;
   for (let i = 0; i < REPORTS; i++) {
     if (!flow.endpoint.nextReport(report, delivery.quoteAt, delivery.quoteSize)) return found;
-    if (report.errno === EMSGSIZE && report.mtu > 0) flow.examined = Math.min(flow.examined, report.mtu - ipv4.HEADER);
+    if (report.errno === EMSGSIZE && report.mtu > 0) flow.examined = Math.min(flow.examined, report.mtu - flow.family.header);
     if (report.type >= 0) {
       found |= NETWORK;
       relay(ctx, flow, report);
@@ -99,27 +101,36 @@ export function takeReports(ctx: UdpContext, flow: UdpFlow): number {
 function relay(ctx: UdpContext, flow: UdpFlow, report: DatagramReport): void {
   const { counters } = ctx;
   const { type, code } = report;
-  if (type === icmp.UNREACHABLE && code === icmp.CODE_FRAGMENTATION_NEEDED) {
-    counters.dropTooLarge++;
-    // A guest that allows fragments has not asked; the host fragments what comes next.
-    if (!flow.df) return;
-  } else if (type === icmp.UNREACHABLE) {
-    if (code === icmp.CODE_PORT) counters.refused++;
-    else counters.unreachable++;
-  } else if (type === icmp.TIME_EXCEEDED) {
-    counters.expired++;
-  } else {
-    counters.dropHostError++;
-    return;
-  }
+  const meaning = flow.family === IPV6 ? meaningOf6(type, code) : meaningOf4(type, code);
+  counters[meaning]++;
+  // A guest that allows fragments has not asked; the host fragments what comes next.
+  if (meaning === 'dropHostError' || (meaning === 'dropTooLarge' && !flow.df)) return;
   const packet = ctx.delivery.quote(flow, report.length);
   ctx.gateway.icmp.relay(packet, type, code, report.mtu, reporter(ctx, flow, report.offender));
 }
 
-/** The address that the guest sees a report come from; 0 for the gateway's. */
-function reporter(ctx: UdpContext, flow: UdpFlow, offender: number): number {
-  if (offender === 0) return 0;
+/** By which counter a message of ICMP counts; those that count as errors of the host are told to nobody. */
+type Meaning = 'dropTooLarge' | 'refused' | 'unreachable' | 'expired' | 'dropHostError';
+
+function meaningOf4(type: number, code: number): Meaning {
+  if (type === icmp.TIME_EXCEEDED) return 'expired';
+  if (type !== icmp.UNREACHABLE) return 'dropHostError';
+  if (code === icmp.CODE_FRAGMENTATION_NEEDED) return 'dropTooLarge';
+  return code === icmp.CODE_PORT ? 'refused' : 'unreachable';
+}
+
+function meaningOf6(type: number, code: number): Meaning {
+  if (type === icmpv6.TIME_EXCEEDED) return 'expired';
+  if (type === icmpv6.PACKET_TOO_BIG) return 'dropTooLarge';
+  if (type !== icmpv6.UNREACHABLE) return 'dropHostError';
+  return code === icmpv6.CODE_PORT ? 'refused' : 'unreachable';
+}
+
+/** The address that the guest sees a report come from; null for the gateway's. */
+function reporter(ctx: UdpContext, flow: UdpFlow, offender: IpAddress | null): IpAddress | null {
+  if (offender === null) return null;
+  const remote = new IpAddress(flow.remote0, flow.remote1, flow.remote2, flow.remote3);
   // The peer itself, by the name the guest knows.
-  if (offender === ctx.policy.translate(flow.remote3)) return flow.remote3;
-  return ctx.gateway.isOutside(offender) ? offender : 0;
+  if (offender.equals(ctx.policy.translate(remote))) return remote;
+  return ctx.gateway.isOutside(offender) ? offender : null;
 }

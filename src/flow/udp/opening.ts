@@ -1,5 +1,5 @@
 /** How a conversation begins, and who makes room for it. */
-import { IpAddress, MAPPED } from '../../packet/address.ts';
+import { IpAddress } from '../../packet/address.ts';
 import * as icmp from '../../packet/icmpv4.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
 import * as udp from '../../packet/udp.ts';
@@ -13,6 +13,7 @@ import { UdpFlow } from './flow.ts';
 import { tellGuest } from './host-errors.ts';
 import { adopt } from './lifetime.ts';
 import { forbidsFragments, sendChain } from './sending.ts';
+import { isUnconfigured } from './services.ts';
 
 /** A guest that opens thousands of conversations at once must not hold up the others: what is beyond is dropped. */
 export const OPENINGS = 128;
@@ -26,13 +27,14 @@ export function openFromGuest(
   length: number,
 ): UdpFlow | null {
   const { gateway, policy, counters } = ctx;
-  const destination = packet.destination3;
+  const { destination0, destination1, destination2, destination3 } = packet;
+  const destination = new IpAddress(destination0, destination1, destination2, destination3);
   const local = gateway.isLocal(destination);
   if (ctx.services.deliver(packet, local, packet.payload + udp.HEADER, length)) {
     counters.toServices++;
     return null;
   }
-  if (packet.source3 === 0 || policy.blocked(destination)) {
+  if (isUnconfigured(packet) || policy.blocked(destination)) {
     counters.blocked++;
     return null;
   }
@@ -47,7 +49,7 @@ export function openFromGuest(
     return null;
   }
   ctx.openings--;
-  const flow = new UdpFlow(ctx, packet.neighbour, guestPort, [0, 0, MAPPED, destination], remotePort);
+  const flow = new UdpFlow(ctx, packet.neighbour, guestPort, destination, remotePort);
   const endpoint = dial(ctx, target, remotePort, guestPort, flow);
   if (typeof endpoint === 'number') {
     tellGuest(ctx, packet, -endpoint);
@@ -63,8 +65,7 @@ export function openFromGuest(
 }
 
 /** A host without descriptors gets one back from a conversation. */
-function dial(ctx: UdpContext, target: number, port: number, localPort: number, flow: UdpFlow): DatagramEndpoint | number {
-  const address = new IpAddress(0, 0, MAPPED, target);
+function dial(ctx: UdpContext, address: IpAddress, port: number, localPort: number, flow: UdpFlow): DatagramEndpoint | number {
   const endpoint = ctx.host.openDatagram(address, port, localPort, flow);
   if (endpoint !== -EMFILE && endpoint !== -ENFILE) return endpoint;
   ctx.counters.hostExhausted++;
@@ -108,7 +109,7 @@ export function openFromHost(
   const port = remotePort || freePort(ctx, neighbour, guestPort, remote);
   if (port === 0 || isTaken(ctx, neighbour, guestPort, remote, port)) return null;
   makeRoom(ctx, neighbour.port);
-  const flow = new UdpFlow(ctx, neighbour, guestPort, [remote.w0, remote.w1, remote.w2, remote.w3], port);
+  const flow = new UdpFlow(ctx, neighbour, guestPort, remote, port);
   flow.fromHost = true;
   flow.endpoint = endpoint;
   endpoint.handler = flow;

@@ -1,9 +1,11 @@
 /** Guest → host: what a batch brought for a flow leaves in one call. */
 import * as icmp from '../../packet/icmpv4.ts';
+import * as icmpv6 from '../../packet/icmpv6.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
 import { DEFAULT_HOPS, Spans } from '../../host/endpoint.ts';
 import { EAGAIN, ECONNREFUSED, EMSGSIZE } from '../../host/errno.ts';
+import { IPV6 } from '../family.ts';
 import type { UdpContext } from './context.ts';
 import type { UdpFlow } from './flow.ts';
 import { isBusy, isStale, NETWORK, NONE, takeReports, tellGuest, TOO_LARGE } from './host-errors.ts';
@@ -12,8 +14,9 @@ import { touch } from './lifetime.ts';
 /** Sends in a row that a host may refuse before the rest of a batch is given up. */
 const REFUSALS = 3;
 
-/** Whether the guest forbids fragmenting. What was put together from fragments allows it. */
+/** Whether the guest forbids fragmenting: by DF, and with IPv6 by not doing it itself. What was put together from fragments allows it. */
 export function forbidsFragments(packet: InboundPacket): boolean {
+  if (packet.version === 6) return !packet.reassembled;
   return (ipv4.fragment(packet.bytes, packet.header) & ipv4.FLAG_DF) !== 0;
 }
 
@@ -83,11 +86,12 @@ function send(ctx: UdpContext, flow: UdpFlow): void {
   }
 }
 
-/** RFC 1191 §4: the first datagram of the run is larger than the path's MTU, and its guest forbids fragments. */
+/** RFC 1191 §4, RFC 4443 §3.2: the first datagram of the run is larger than the path's MTU, and its guest forbids fragments. */
 function tellSize(ctx: UdpContext, flow: UdpFlow): void {
   const { spans } = ctx;
   const packet = ctx.delivery.quoteWhole(flow, spans.offset[0]!, spans.length[0]!);
-  ctx.gateway.icmp.relay(packet, icmp.UNREACHABLE, icmp.CODE_FRAGMENTATION_NEEDED, flow.pathMtu, 0);
+  const [type, code] = flow.family === IPV6 ? [icmpv6.PACKET_TOO_BIG, 0] : [icmp.UNREACHABLE, icmp.CODE_FRAGMENTATION_NEEDED];
+  ctx.gateway.icmp.relay(packet, type, code, flow.pathMtu, null);
 }
 
 /** What is left of the batch is dropped. */

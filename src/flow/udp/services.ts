@@ -1,28 +1,30 @@
 /** UDP services of the gateway: who listens on which port, and how their answers reach the guest. */
 import { NetworkError } from '../../errors.ts';
 import { IpAddress } from '../../packet/address.ts';
-import { pseudoIpv4, type Sum } from '../../packet/checksum.ts';
-import * as ethernet from '../../packet/ethernet.ts';
+import type { Sum } from '../../packet/checksum.ts';
 import * as ipv4 from '../../packet/ipv4.ts';
+import { isMulticast } from '../../packet/ipv6.ts';
 import * as udp from '../../packet/udp.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import { Neighbour as Unconfigured } from '../../gateway/neighbour.ts';
 import type { InboundPacket } from '../../gateway/packet.ts';
-import type { DatagramService, Listener } from '../listener.ts';
+import { type PacketOutput, ReplyAddresses } from '../family.ts';
+import type { DatagramListening, DatagramService, Listener } from '../listener.ts';
 
-const BROADCAST = -1;
+const BROADCAST = IpAddress.v4(-1);
 /** Largest answer: 64 KiB less the headers. */
 const PAYLOAD = 65_535 - ipv4.HEADER - udp.HEADER;
 
-export interface ServiceGateway {
-  readonly address: number;
-  sendIpv4(to: Neighbour, source: number, destination: number, protocol: number, at: number, length: number): boolean;
+export interface ServiceGateway extends PacketOutput {
+  /** The gateway's address that a guest with this one is talked to from. */
+  sourceFor(guest: IpAddress): IpAddress;
 }
 
 interface Registration {
   readonly service: DatagramService;
   readonly anyAddress: boolean;
+  readonly version: 4 | 6 | undefined;
 }
 
 export class UdpServices {
@@ -43,9 +45,9 @@ export class UdpServices {
   }
 
   /** Throws when the port is taken. */
-  listen(port: number, service: DatagramService, anyAddress: boolean): Listener {
+  listen(port: number, service: DatagramService, { anyAddress = false, version }: DatagramListening): Listener {
     if (this.#services.has(port)) throw new NetworkError('port-taken', `UDP port ${port} of the gateway is already listened on`);
-    this.#services.set(port, { service, anyAddress });
+    this.#services.set(port, { service, anyAddress, version });
     return { close: () => void this.#services.delete(port) };
   }
 
@@ -53,28 +55,34 @@ export class UdpServices {
   deliver(packet: InboundPacket, local: boolean, at: number, length: number): boolean {
     const port = udp.destinationPort(packet.bytes, packet.payload);
     const registration = this.#services.get(port);
-    if (registration === undefined || !(local || registration.anyAddress)) return false;
+    if (registration === undefined) return false;
+    // Of IPv6 that is the group of DHCP servers: what goes to other hosts is theirs.
+    const taken = local || (registration.anyAddress && (packet.version === 4 || isMulticast(packet.destination0)));
+    if (!taken) return false;
+    if (registration.version !== undefined && registration.version !== packet.version) return false;
     const peerPort = udp.sourcePort(packet.bytes, packet.payload);
     const payload = packet.bytes.slice(at, at + length);
     const to = packet.neighbour;
-    const unconfigured = packet.source3 === 0;
+    const unconfigured = isUnconfigured(packet);
     // Contract §11.3: a guest without an address is reached by broadcast.
     const neighbour = unconfigured ? broadcastTo(to) : to;
-    const destination = unconfigured ? BROADCAST : packet.source3;
-    const peer = { address: IpAddress.v4(packet.source3), port: peerPort, vm: packet.port };
-    registration.service(payload, peer, (answer) => this.#send(neighbour, destination, peerPort, port, answer));
+    const address = new IpAddress(packet.source0, packet.source1, packet.source2, packet.source3);
+    const reply = new ReplyAddresses();
+    if (local) reply.answer(packet);
+    else reply.between(this.#gateway.sourceFor(address), unconfigured ? BROADCAST : address);
+    const peer = { address, port: peerPort, vm: packet.port };
+    registration.service(payload, peer, (answer) => this.#send(neighbour, reply, peerPort, port, answer));
     return true;
   }
 
-  #send(to: Neighbour, destination: number, toPort: number, fromPort: number, payload: Uint8Array): void {
+  #send(to: Neighbour, reply: ReplyAddresses, toPort: number, fromPort: number, payload: Uint8Array): void {
     const { bytes } = this.#arena;
     const at = this.#scratch;
     const length = udp.HEADER + Math.min(payload.length, PAYLOAD);
-    const source = this.#gateway.address;
     udp.write(bytes, at, fromPort, toPort, length);
     bytes.set(payload.subarray(0, PAYLOAD), at + udp.HEADER);
-    udp.setChecksum(bytes, at, ~this.#sum(at, length, pseudoIpv4(source, destination, ipv4.PROTOCOL_UDP, length)) & 0xffff);
-    if (this.#gateway.sendIpv4(to, source, destination, ipv4.PROTOCOL_UDP, at, length)) this.sent++;
+    udp.setChecksum(bytes, at, ~this.#sum(at, length, reply.addressSum + ipv4.PROTOCOL_UDP + length) & 0xffff);
+    if (reply.family.send(this.#gateway, to, reply, ipv4.PROTOCOL_UDP, at, length)) this.sent++;
     else this.dropped++;
   }
 
@@ -93,5 +101,7 @@ function broadcastTo(guest: Neighbour): Neighbour {
   return everyone;
 }
 
-/** Bytes in front of a UDP payload in a frame. */
-export const UDP_HEADERS: number = ethernet.HEADER + ipv4.HEADER + udp.HEADER;
+/** Its sender has no address yet: 0.0.0.0. */
+export function isUnconfigured(packet: InboundPacket): boolean {
+  return packet.version === 4 && packet.source3 === 0;
+}

@@ -54,7 +54,7 @@ export class DhcpServer {
         const answer = this.answer(payload, vm);
         if (answer !== undefined) reply(answer);
       },
-      { anyAddress: true },
+      { anyAddress: true, version: 4 },
     );
   }
 

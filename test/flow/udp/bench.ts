@@ -10,7 +10,7 @@ import { UdpEngine } from '../../../src/flow/udp/engine.ts';
 import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../../src/gateway/packet.ts';
 import type { DatagramEndpoint, DatagramReport, EndpointHandler, HostNetwork, Spans } from '../../../src/host/endpoint.ts';
-import { formatIpv4, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { IpAddress, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
 import { sum } from '../../../src/packet/checksum.ts';
 import * as ipv4 from '../../../src/packet/ipv4.ts';
 import * as udp from '../../../src/packet/udp.ts';
@@ -34,7 +34,7 @@ export class FakeDatagram implements DatagramEndpoint {
   readonly script: number[] = [];
   receiveError = 0;
   /** What the error queue holds; the text is the quoted payload. */
-  readonly reports: (Partial<DatagramReport> & { quoted?: string })[] = [];
+  readonly reports: (Omit<Partial<DatagramReport>, 'offender'> & { offender?: number; quoted?: string })[] = [];
   /** What the socket was told, in order: `df on`, `hops 3`. */
   readonly settings: string[] = [];
   /** The error stays. */
@@ -76,10 +76,11 @@ export class FakeDatagram implements DatagramEndpoint {
   nextReport(report: DatagramReport, at: number, size: number): boolean {
     const next = this.reports.shift();
     if (next === undefined) return false;
-    const { quoted = '', ...rest } = next;
+    const { quoted = '', offender, ...rest } = next;
     const payload = Buffer.from(quoted).subarray(0, size);
     this.arena.bytes.set(payload, at);
-    Object.assign(report, { errno: 0, type: -1, code: 0, mtu: 0, offender: 0, length: payload.length, ...rest });
+    Object.assign(report, { errno: 0, type: -1, code: 0, mtu: 0, length: payload.length, ...rest });
+    report.offender = !offender ? null : IpAddress.v4(offender);
     return true;
   }
 
@@ -146,22 +147,23 @@ export class Bench {
         timers: this.timers,
         random: new SeededRandom(5),
         host: options.host?.(arena) ?? host,
-        policy: new FlowPolicy({ nat: new Map([[address('192.168.127.254'), address('127.0.0.1')]]), allowLinkLocal: false }),
+        policy: new FlowPolicy({ nat: [[IpAddress.parse('192.168.127.254')!, IpAddress.parse('127.0.0.1')!]], allowLinkLocal: false }),
         maxFlows: 2 * maxFlows,
         gateway: {
           macHi: 0x5a94,
           macLo: 0xefe40cdd | 0,
           mtu: 1500,
-          address: address('192.168.127.1'),
-          isOutside: (word) => word >>> 24 !== 127 && word >>> 24 !== 192,
-          isLocal: (word) => word === address('192.168.127.1'),
+          sourceFor: () => IpAddress.parse('192.168.127.1')!,
+          isOutside: ({ w3 }) => w3 >>> 24 !== 127 && w3 >>> 24 !== 192,
+          isLocal: ({ w3 }) => w3 === address('192.168.127.1'),
           icmp: {
             unreachable: (_packet, code) => void this.unreachable.push(code),
             relay: (packet, type, code, mtu, from) => {
               const quoted = Buffer.from(packet.bytes.subarray(packet.header, packet.end));
-              this.relayed.push({ type, code, mtu, from: from === 0 ? 'gateway' : formatIpv4(from), quoted });
+              this.relayed.push({ type, code, mtu, from: from?.toString() ?? 'gateway', quoted });
             },
           },
+          sendIpv6: () => false,
           sendIpv4:
             options.sendIpv4?.(arena) ??
             ((to, _source, destination, _protocol, at, length) => {

@@ -180,7 +180,7 @@ test('services get a copy, and answer from the gateway; a guest without address 
     later = reply;
     heard.push(`${Buffer.from(payload).toString()} from ${peer.address.toString()}:${peer.port}`);
   });
-  bench.engine.listen(67, (_payload, _peer, reply) => reply(Buffer.from('offer')), true);
+  bench.engine.listen(67, (_payload, _peer, reply) => reply(Buffer.from('offer')), { anyAddress: true });
   bench.send('192.168.127.1', 53, 'query');
   later!(Buffer.from('answer'));
   assert.deepEqual(heard, ['query from 192.168.127.2:5000']);

@@ -230,7 +230,7 @@ test('listens on port 67 of every address and answers through the reply it was g
   const host: ServiceHost = {
     listenStream: () => assert.fail('no streams'),
     listenDatagram(port, service, options) {
-      assert.deepEqual([port, options], [67, { anyAddress: true }]);
+      assert.deepEqual([port, options], [67, { anyAddress: true, version: 4 }]);
       listened = service;
       return { close: () => void closed++ };
     },

@@ -147,7 +147,7 @@ export class EngineSide implements HostNetwork {
     this.neighbour = new Neighbour(0, 0, MAPPED, options.far);
     this.neighbour.port = this.port;
     const gateway = { macHi: 0x5a94, macLo: 1, mtu: options.mtu, isLocal: () => false, icmp: { unreachable: () => {} } };
-    const policy = new FlowPolicy({ nat: new Map(), allowLinkLocal: false });
+    const policy = new FlowPolicy({ nat: [], allowLinkLocal: false });
     const random = new Dice(options.seed);
     const { limits } = options;
     this.engine = new TcpEngine({ arena, sum, gateway, timers: time.wheel, random, host: this, policy, limits }, () => (this.#work = true));
