@@ -64,7 +64,7 @@ export const DEFAULT_HOPS = 64;
 /** What the host or its network reported about a datagram that was sent. Its owner reuses it. */
 export class DatagramReport {
   errno = 0;
-  /** ICMP type and code (RFC 792) of the network's message; type -1 when the host itself refused the datagram. */
+  /** ICMP type and code (RFC 792, or RFC 4443) of the network's message; type -1 when the host itself refused the datagram. */
   type = -1;
   code = 0;
   /** With EMSGSIZE: MTU of the path in bytes, 0 when it was not told. */

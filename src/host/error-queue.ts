@@ -1,10 +1,20 @@
 /**
- * Reads the error queues of sockets (IP_RECVERR, ip(7)): what routers and peers said about datagrams by ICMP, and what the
+ * Reads the error queues of sockets (IP_RECVERR, ip(7), and IPV6_RECVERR, ipv6(7)): what routers and peers said about datagrams by ICMP, and what the
  * host itself refused, each with the payload it is about.
  *
  *     recvmsg(MSG_ERRQUEUE) ─► payload, and as control message: sock_extended_err + sockaddr of who reported
  */
-import { IP_RECVERR, IPPROTO_IP, MSG_DONTWAIT, MSG_ERRQUEUE, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_LOCAL } from '../system/constants.ts';
+import {
+  IP_RECVERR,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_RECVERR,
+  MSG_DONTWAIT,
+  MSG_ERRQUEUE,
+  SO_EE_ORIGIN_ICMP,
+  SO_EE_ORIGIN_ICMP6,
+  SO_EE_ORIGIN_LOCAL,
+} from '../system/constants.ts';
 import { EMSGSIZE } from '../system/errno.ts';
 import { CMSGHDR, EXTENDED_ERROR, IOVEC, MSGHDR } from '../system/layout.ts';
 import { readSockaddr, writeIovec, writePointer } from '../system/memory.ts';
@@ -34,9 +44,9 @@ export class ErrorQueue {
     writePointer(arena.words, this.#header + MSGHDR.control, base + this.#control);
   }
 
-  /** Has the kernel keep reports for this IPv4 socket. Without, it has only the last error, and of the fatal ones. */
-  enable(fd: number): void {
-    setsockopt(fd, IPPROTO_IP, IP_RECVERR, this.#memory.int(1), 4);
+  /** Has the kernel keep reports for this socket. Without, it has only the last error, and of the fatal ones. */
+  enable(fd: number, isIpv4: boolean): void {
+    setsockopt(fd, isIpv4 ? IPPROTO_IP : IPPROTO_IPV6, isIpv4 ? IP_RECVERR : IPV6_RECVERR, this.#memory.int(1), 4);
   }
 
   /** See DatagramEndpoint.nextReport. */
@@ -59,10 +69,12 @@ export class ErrorQueue {
   #read(report: DatagramReport): void {
     const { bytes, words } = this.#memory.arena;
     const header = this.#control;
-    if (words[(header + CMSGHDR.level) >> 2] !== IPPROTO_IP || words[(header + CMSGHDR.type) >> 2] !== IP_RECVERR) return;
+    const level = words[(header + CMSGHDR.level) >> 2];
+    const type = words[(header + CMSGHDR.type) >> 2];
+    if (!(level === IPPROTO_IP && type === IP_RECVERR) && !(level === IPPROTO_IPV6 && type === IPV6_RECVERR)) return;
     const error = header + CMSGHDR.size;
     const origin = bytes[error + EXTENDED_ERROR.origin];
-    if (origin !== SO_EE_ORIGIN_LOCAL && origin !== SO_EE_ORIGIN_ICMP) return;
+    if (origin !== SO_EE_ORIGIN_LOCAL && origin !== SO_EE_ORIGIN_ICMP && origin !== SO_EE_ORIGIN_ICMP6) return;
     report.errno = words[(error + EXTENDED_ERROR.errno) >> 2]!;
     if (report.errno === EMSGSIZE) report.mtu = words[(error + EXTENDED_ERROR.info) >> 2]!;
     if (origin === SO_EE_ORIGIN_LOCAL) return;

@@ -7,6 +7,9 @@ import {
   IP_PMTUDISC_WANT,
   IP_TTL,
   IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_MTU_DISCOVER,
+  IPV6_UNICAST_HOPS,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_TRUNC,
@@ -21,6 +24,7 @@ import { endpointEvents } from './kernel-stream.ts';
 export class KernelDatagram implements DatagramEndpoint, Watcher {
   handler: EndpointHandler;
   readonly #fd: number;
+  readonly #isIpv4: boolean;
   readonly #loop: TurnLoop;
   readonly #memory: KernelMemory;
   readonly #errors: ErrorQueue;
@@ -30,9 +34,18 @@ export class KernelDatagram implements DatagramEndpoint, Watcher {
   readonly #closing: (() => void) | undefined;
 
   /** Takes over `fd`: connected, nonblocking. `closing` is called once, at the end. */
-  constructor(fd: number, loop: TurnLoop, memory: KernelMemory, errors: ErrorQueue, handler: EndpointHandler, closing?: () => void) {
+  constructor(
+    fd: number,
+    isIpv4: boolean,
+    loop: TurnLoop,
+    memory: KernelMemory,
+    errors: ErrorQueue,
+    handler: EndpointHandler,
+    closing?: () => void,
+  ) {
     this.#closing = closing;
     this.#fd = fd;
+    this.#isIpv4 = isIpv4;
     this.#loop = loop;
     this.#memory = memory;
     this.#errors = errors;
@@ -81,12 +94,17 @@ export class KernelDatagram implements DatagramEndpoint, Watcher {
   }
 
   dontFragment(on: boolean): void {
-    setsockopt(this.#fd, IPPROTO_IP, IP_MTU_DISCOVER, this.#memory.int(on ? IP_PMTUDISC_DO : IP_PMTUDISC_WANT), 4);
+    this.#set(IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, on ? IP_PMTUDISC_DO : IP_PMTUDISC_WANT);
   }
 
   limitHops(hops: number): void {
     // -1 is the default.
-    setsockopt(this.#fd, IPPROTO_IP, IP_TTL, this.#memory.int(hops < DEFAULT_HOPS ? hops : -1), 4);
+    this.#set(IP_TTL, IPV6_UNICAST_HOPS, hops < DEFAULT_HOPS ? hops : -1);
+  }
+
+  #set(option: number, option6: number, value: number): void {
+    if (this.#isIpv4) setsockopt(this.#fd, IPPROTO_IP, option, this.#memory.int(value), 4);
+    else setsockopt(this.#fd, IPPROTO_IPV6, option6, this.#memory.int(value), 4);
   }
 
   close(): void {

@@ -4,6 +4,7 @@ import {
   AF_INET6,
   IP_PKTINFO,
   IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
   IPPROTO_IP,
   IPPROTO_IPV6,
   IPV6_RECVPKTINFO,
@@ -121,15 +122,15 @@ export class KernelNetwork implements HostNetwork, HostListeners {
     const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | FLAGS, 0);
     if (fd < 0) return fd;
     const keeps = localPort >= UNPRIVILEGED && this.#keptPorts < KEPT_PORTS && this.#bindAny(fd, address.isIpv4, localPort);
-    if (address.isIpv4) this.#errors.enable(fd);
+    this.#errors.enable(fd, address.isIpv4);
     const status = this.#connect(fd, address, port);
     if (status < 0) {
       close(fd);
       return status;
     }
-    if (!keeps) return new KernelDatagram(fd, this.#loop, this.#memory, this.#errors, handler);
+    if (!keeps) return new KernelDatagram(fd, address.isIpv4, this.#loop, this.#memory, this.#errors, handler);
     this.#keptPorts++;
-    return new KernelDatagram(fd, this.#loop, this.#memory, this.#errors, handler, () => this.#keptPorts--);
+    return new KernelDatagram(fd, address.isIpv4, this.#loop, this.#memory, this.#errors, handler, () => this.#keptPorts--);
   }
 
   /** Best effort: where the port is taken the kernel picks another when the socket is connected. */
@@ -140,22 +141,24 @@ export class KernelNetwork implements HostNetwork, HostListeners {
   }
 
   openPing(address: IpAddress, handler: EndpointHandler): PingEndpoint | number {
+    const { isIpv4 } = address;
+    const [family, protocol] = isIpv4 ? [AF_INET, IPPROTO_ICMP] : [AF_INET6, IPPROTO_ICMPV6];
     let raw = false;
-    let fd = socket(AF_INET, SOCK_DGRAM | FLAGS, IPPROTO_ICMP);
+    let fd = socket(family, SOCK_DGRAM | FLAGS, protocol);
     if (fd < 0) {
       const refused = fd;
       raw = true;
-      fd = socket(AF_INET, SOCK_RAW | FLAGS, IPPROTO_ICMP);
+      fd = socket(family, SOCK_RAW | FLAGS, protocol);
       if (fd < 0) return fd === -EPERM ? refused : fd;
     }
     const identifier = (this.#pingIdentifier = (this.#pingIdentifier + 1) & 0xffff);
-    const status = (raw && attachReplyFilter(fd, identifier, this.#memory)) || this.#connect(fd, address, 0);
+    const status = (raw && attachReplyFilter(fd, isIpv4, identifier, this.#memory)) || this.#connect(fd, address, 0);
     if (status < 0) {
       close(fd);
       return status;
     }
     if (this.#pingBuffer < 0) this.#pingBuffer = this.#arena.allocate(PING_BUFFER);
-    return new KernelPing(fd, raw, identifier, this.#pingBuffer, this.#loop, this.#memory, handler);
+    return new KernelPing(fd, isIpv4, raw, identifier, this.#pingBuffer, this.#loop, this.#memory, handler);
   }
 
   listenStream(address: IpAddress, port: number, accept: StreamAccepted): StreamListener {

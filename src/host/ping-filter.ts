@@ -8,21 +8,24 @@ import { writePointer } from '../system/memory.ts';
 import { setsockopt } from '../system/syscalls.ts';
 import type { KernelMemory } from './kernel-memory.ts';
 
+/** Where the message begins: behind IPv4's header, which raw sockets of IPv6 don't deliver. */
 const LOAD_HEADER_LENGTH = 0xb1;
+const LOAD_NUMBER = 0x01;
 const LOAD_HALF = 0x48;
 const LOAD_BYTE = 0x50;
 const JUMP_EQUAL = 0x15;
 const RETURN = 0x06;
 const EVERYTHING = 0xffffffff;
 const ECHO_REPLY = 0;
+const ECHO_REPLY_6 = 129;
 
 /** Returns 0 or a negative errno. */
-export function attachReplyFilter(fd: number, identifier: number, memory: KernelMemory): number {
+export function attachReplyFilter(fd: number, isIpv4: boolean, identifier: number, memory: KernelMemory): number {
   const { arena, base, value } = memory;
   const program: [code: number, whenTrue: number, whenFalse: number, operand: number][] = [
-    [LOAD_HEADER_LENGTH, 0, 0, 0],
+    [isIpv4 ? LOAD_HEADER_LENGTH : LOAD_NUMBER, 0, 0, 0],
     [LOAD_BYTE, 0, 0, 0],
-    [JUMP_EQUAL, 0, 3, ECHO_REPLY],
+    [JUMP_EQUAL, 0, 3, isIpv4 ? ECHO_REPLY : ECHO_REPLY_6],
     [LOAD_HALF, 0, 0, 4],
     [JUMP_EQUAL, 0, 1, identifier],
     [RETURN, 0, 0, EVERYTHING],

@@ -16,6 +16,10 @@ export const IPPROTO_IP = 0;
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_IPV6 = 41;
+export const IPPROTO_ICMPV6 = 58;
+export const IPV6_UNICAST_HOPS = 16;
+export const IPV6_MTU_DISCOVER = 23;
+export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
 
 export const IPV6_RECVPKTINFO = 49;
@@ -28,12 +32,13 @@ export const IP_RECVERR = 11;
 export const IP_MULTICAST_IF = 32;
 export const IP_MULTICAST_LOOP = 34;
 export const IP_ADD_MEMBERSHIP = 35;
-/** Values of IP_MTU_DISCOVER: fragment what is larger than the known path MTU, or refuse it (EMSGSIZE). */
+/** Values of IP_MTU_DISCOVER and IPV6_MTU_DISCOVER: fragment what is larger than the known path MTU, or refuse it (EMSGSIZE). */
 export const IP_PMTUDISC_WANT = 1;
 export const IP_PMTUDISC_DO = 2;
 /** Values of ee_origin: the host itself, or an ICMP message. */
 export const SO_EE_ORIGIN_LOCAL = 1;
 export const SO_EE_ORIGIN_ICMP = 2;
+export const SO_EE_ORIGIN_ICMP6 = 3;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;

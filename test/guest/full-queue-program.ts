@@ -32,7 +32,7 @@ assert.equal(datagram.send(spans), -ENOBUFS);
 
 const memory = new KernelMemory(arena, true);
 const fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-new ErrorQueue(memory).enable(fd);
+new ErrorQueue(memory).enable(fd, true);
 const size = writeSockaddr(arena.bytes, memory.value, peer.w0, peer.w1, peer.w2, peer.w3, 9);
 assert.equal(connect(fd, memory.base + memory.value, size), 0);
 const written: number[] = [];

@@ -414,32 +414,33 @@ for (const seeks of [undefined, false]) {
       echo.close();
     });
 
-    test('each of many pings gets its own replies, in order', { skip: missing('root') }, async () => {
-      const pings = Array.from({ length: 50 }, () => {
-        const events = new Events();
-        const ping = host.openPing(LOOPBACK, events);
-        assert.ok(typeof ping === 'object', `openPing: ${ping as number}`);
-        return { ping, events };
-      });
-      for (let sequence = 1; sequence <= 3; sequence++) {
-        pings.forEach(({ ping }, i) => {
-          arena.bytes.fill(i, at, at + 8);
-          assert.equal(ping.send(sequence, at, 8), 0);
+    for (const text of ['127.0.0.1', '::1'])
+      test(`each of many pings of ${text} gets its own replies, in order`, { skip: missing('root') }, async () => {
+        const pings = Array.from({ length: 50 }, () => {
+          const events = new Events();
+          const ping = host.openPing(IpAddress.parse(text)!, events);
+          assert.ok(typeof ping === 'object', `openPing: ${ping as number}`);
+          return { ping, events };
         });
-      }
-      for (const [i, { ping, events }] of pings.entries()) {
         for (let sequence = 1; sequence <= 3; sequence++) {
-          let got = ping.receive(at, 100);
-          while (got === -EAGAIN) {
-            await events.wait(1);
-            got = ping.receive(at, 100);
-          }
-          assert.deepEqual([got, ping.sequence, arena.bytes[at]], [8, sequence, i]);
+          pings.forEach(({ ping }, i) => {
+            arena.bytes.fill(i, at, at + 8);
+            assert.equal(ping.send(sequence, at, 8), 0);
+          });
         }
-        assert.equal(ping.receive(at, 100), -EAGAIN);
-        ping.close();
-      }
-    });
+        for (const [i, { ping, events }] of pings.entries()) {
+          for (let sequence = 1; sequence <= 3; sequence++) {
+            let got = ping.receive(at, 100);
+            while (got === -EAGAIN) {
+              await events.wait(1);
+              got = ping.receive(at, 100);
+            }
+            assert.deepEqual([got, ping.sequence, arena.bytes[at]], [8, sequence, i]);
+          }
+          assert.equal(ping.receive(at, 100), -EAGAIN);
+          ping.close();
+        }
+      });
 
     test('a datagram to a closed port is refused', async () => {
       const events = new Events();
