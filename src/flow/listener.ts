@@ -1,6 +1,7 @@
 /** What a service sees of the virtual network: the interface behind `listen()` and the gateway's own DHCP, DNS and HTTP. */
 import type { Duplex } from 'node:stream';
 import type { IpAddress } from '../packet/address.ts';
+import type { Mac } from '../packet/mac.ts';
 import type { Port } from '../link/port.ts';
 
 /** A VM, by its link: what one VM may have is counted by it. */
@@ -10,6 +11,8 @@ export interface Peer {
   readonly address: IpAddress;
   readonly port: number;
   readonly vm: Vm;
+  /** Of the frame that a datagram came in; of streams it is not told. */
+  readonly mac?: Mac;
 }
 
 /** A guest has connected; the stream is open in both directions and ends independently (half-close). */

@@ -70,7 +70,7 @@ export class UdpServices {
     const reply = new ReplyAddresses();
     if (local) reply.answer(packet);
     else reply.between(this.#gateway.sourceFor(address), unconfigured ? BROADCAST : address);
-    const peer = { address, port: peerPort, vm: packet.port };
+    const peer = { address, port: peerPort, vm: packet.port, mac: { hi: to.macHi, lo: to.macLo } };
     registration.service(payload, peer, (answer) => this.#send(neighbour, reply, peerPort, port, answer));
     return true;
   }
