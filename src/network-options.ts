@@ -12,7 +12,7 @@ export interface DnsRecord {
   /** Label(s) in front of the zone name; empty when `pattern` decides. */
   readonly name: string;
   readonly pattern?: NamePattern;
-  /** IPv4 literal. */
+  /** IPv4 or IPv6 literal. */
   readonly ip: string;
 }
 
@@ -20,7 +20,7 @@ export interface DnsZone {
   /** Fully qualified, with the trailing dot: `containers.internal.` */
   readonly name: string;
   readonly records: readonly DnsRecord[];
-  /** IPv4 literal that answers every name without a record. */
+  /** IPv4 or IPv6 literal that answers every name without a record. */
   readonly defaultIP?: string;
 }
 
@@ -41,11 +41,23 @@ export interface NetworkOptions {
   readonly deviceIP?: string;
   /** Through NAT, the host's loopback. Default: the last address of the subnet. */
   readonly hostIP?: string;
+  /** False: guests have IPv6 only. Default true. */
+  readonly ipv4?: boolean;
+  /** Guests have IPv6 too. Default: true when one of the next four is given, else false. */
+  readonly ipv6?: boolean;
+  /** IPv6 CIDR, one /64. Default: a unique local prefix that is derived from `subnet`. */
+  readonly subnet6?: string;
+  /** Default: ::1 of the prefix. */
+  readonly gatewayIP6?: string;
+  /** Handed out by DHCPv6 to the first VM only. Default: ::2 of the prefix. */
+  readonly deviceIP6?: string;
+  /** Through NAT, the host's loopback ::1. Default: ::254 of the prefix. */
+  readonly hostIP6?: string;
   /** Guest-visible destination → host-dialled destination, IPv4 literals. Default: hostIP → 127.0.0.1. */
   readonly nat?: Readonly<Record<string, string>>;
   /** More addresses the gateway answers ARP for. Default: hostIP. */
   readonly gatewayVirtualIPs?: readonly string[];
-  /** Default: `gateway` and `host` in the zones `containers.internal.` and `docker.internal.`. */
+  /** Default: `gateway` and `host`, with their addresses of IPv4 and IPv6, in the zones `containers.internal.` and `docker.internal.`. */
   readonly dns?: readonly DnsZone[];
   /** Default: none. */
   readonly dnsSearchDomains?: readonly string[];
@@ -84,4 +96,4 @@ export interface NetworkOptions {
 export type ResolvedOptions = Required<Omit<NetworkOptions, Absent>> & Pick<NetworkOptions, Absent>;
 
 /** Options without a default of the configuration's. */
-type Absent = 'captureFile' | 'tcpMaxInFlight' | 'tcpConnectTimeout';
+type Absent = 'ipv4' | 'ipv6' | 'subnet6' | 'gatewayIP6' | 'deviceIP6' | 'hostIP6' | 'captureFile' | 'tcpMaxInFlight' | 'tcpConnectTimeout';

@@ -52,6 +52,8 @@ import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } fr
 import { interfaceLink, parseLinkUrl } from './config/link-url.ts';
 import { resolveOptions } from './config/resolve.ts';
 import type { AddressPlan } from './config/subnet.ts';
+import type { AddressPlan6 } from './config/subnet6.ts';
+import { type Dhcp6, dhcp6Of, ipv6Of } from './network-ipv6.ts';
 import { collectCounters, type NetworkCounters } from './network-counters.ts';
 import { networkLimits } from './network-limits.ts';
 import type { NetworkEvents } from './network-events.ts';
@@ -74,13 +76,13 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #dhcp: DhcpServer;
   readonly #dns: DnsServer;
   readonly #leases: LeasePool;
+  readonly #dhcp6: Dhcp6 | null;
   readonly #zones: Zones;
   readonly #services: GatewayServices;
   readonly #dialer: GuestDialer;
   /** Conversations with guests, to look at and to end. */
   readonly flows: FlowList;
   #capture: Capture | null = null;
-  readonly #gatewayAddress: IpAddress;
   readonly #links: Links;
   readonly #forwards: Forwards;
   #closed = false;
@@ -101,7 +103,6 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const [network, length] = options.subnet.split('/');
     const mask = Number(length) === 0 ? 0 : -1 << (32 - Number(length));
     const address = word(options.gatewayIP);
-    this.#gatewayAddress = IpAddress.v4(address);
     const mac = parseMac(options.gatewayMacAddress)!;
     const limits = networkLimits(options);
     this.#gateway = new Gateway({
@@ -115,6 +116,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       mask,
       virtualAddresses: options.gatewayVirtualIPs.map(word),
       mtu: options.mtu,
+      ipv4: options.ipv4 ?? true,
+      ...ipv6Of(options),
       waiting: limits.waiting,
     });
     this.#switch = new Switch({
@@ -139,7 +142,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       },
       disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
     });
-    const nat = Object.entries(options.nat).map(([from, to]) => [IpAddress.parse(from)!, IpAddress.parse(to)!] as const);
+    const translated = options.hostIP6 === undefined ? options.nat : { ...options.nat, [options.hostIP6]: '::1' };
+    const nat = Object.entries(translated).map(([from, to]) => [IpAddress.parse(from)!, IpAddress.parse(to)!] as const);
     const policy = new FlowPolicy({
       nat,
       allowLinkLocal: options.ec2MetadataAccess,
@@ -154,6 +158,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     gateway.transport(PROTOCOL_TCP, this.#tcp);
     gateway.transport(PROTOCOL_UDP, this.#udp);
     gateway.icmpInput.echo = this.#echo;
+    if (gateway.ipv6 !== null) gateway.ipv6.icmpInput.echo = this.#echo;
+    gateway.ipv6?.advertiser.start();
     gateway.onBatch(() => this.#tcp.endOfBatch());
     gateway.onBatch(() => this.#udp.endOfBatch());
     gateway.onBatch(() => this.#echo.endOfBatch());
@@ -188,18 +194,21 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       this.emit('lease', formatIpv4(given), holder);
     };
     this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains, leased });
+    const dhcp6 = dhcp6Of(options, mac, (holder, given) => void this.emit('lease', given, holder));
+    this.#dhcp6 = dhcp6;
+    gateway.onDetached((port) => dhcp6?.leases.detached(port));
     const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
     const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
     const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
-    this.#zones = new Zones(options.dns);
+    this.#zones = new Zones(options.dns, options.ipv6);
     this.#dns = new DnsServer({ zones: this.#zones, hosts: () => hosts.value, forwarder, timers });
     const handed = (): void => this.#loop.handedToNode();
     this.#services = new GatewayServices(arena, this.#tcp, this.#udp, handed);
-    this.#dialer = new GuestDialer(arena, timers, this.#tcp, gateway.neighbours, this.#gatewayAddress, handed);
+    this.#dialer = new GuestDialer(arena, timers, this.#tcp, gateway.neighbours, (guest) => gateway.sourceFor(guest), handed);
     const clients = new ClientAddress({
-      gateway: this.#gatewayAddress,
+      gatewayFor: (guest) => gateway.sourceFor(guest),
       isOutside: (address) => gateway.isOutside(address),
-      taken: new Set([...nat.map(([from]) => from.w3), ...options.gatewayVirtualIPs.map(word)]),
+      taken: new Set([...nat.filter(([from]) => from.isIpv4).map(([from]) => from.w3), ...options.gatewayVirtualIPs.map(word)]),
       preserve: options.preserveClientAddress,
     });
     this.#forwards = new Forwards({
@@ -211,6 +220,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     });
     this.flows = new FlowList(this.#tcp, this.#udp, timers);
     this.#dhcp.listen(this.#services);
+    this.#dhcp6?.server.listen(this.#services);
     this.#dns.listen(this.#services);
     const { macs } = this.#switch;
     macs.onLearned = ({ hi, lo, port }) => this.emit('station', formatMac(hi, lo), port);
@@ -266,9 +276,10 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   }
 
   /** Of the gateway, the first VM and the host as guests see them. */
-  get addresses(): AddressPlan {
-    const { subnet, gatewayIP, deviceIP, hostIP } = this.#options;
-    return { subnet, gatewayIP, deviceIP, hostIP };
+  get addresses(): AddressPlan & Partial<AddressPlan6> {
+    const { subnet, gatewayIP, deviceIP, hostIP, subnet6, gatewayIP6, deviceIP6, hostIP6 } = this.#options;
+    const ipv4 = { subnet, gatewayIP, deviceIP, hostIP };
+    return subnet6 === undefined ? ipv4 : { ...ipv4, subnet6, gatewayIP6: gatewayIP6!, deviceIP6: deviceIP6!, hostIP6: hostIP6! };
   }
 
   #checkOpen(): void {
@@ -393,7 +404,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /** Address → MAC of everyone who has a lease. */
   get leases(): Map<string, string> {
-    return this.#leases.list();
+    return new Map([...this.#leases.list(), ...(this.#dhcp6?.leases.list() ?? [])]);
   }
 
   /** Bytes of frames to VMs since the start. */
@@ -457,7 +468,9 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#dialer.close();
     // Connections to a guest that was being looked for.
     this.#gateway.neighbours.close();
+    this.#gateway.ipv6?.advertiser.stop();
     this.#dhcp.close();
+    this.#dhcp6?.server.close();
     this.#dns.close();
     this.#tcp.close();
     this.#flush();

@@ -1,7 +1,7 @@
 /** The two requests that take their connection over: `/connect` becomes a VM's link, `/tunnel` a connection to a guest (contract §13.3, §13.4). */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { parseIpv4 } from '../packet/address.ts';
+import { IpAddress, parseIpv4 } from '../packet/address.ts';
 import type { VirtualNetwork } from '../network.ts';
 import { splice } from './splice.ts';
 
@@ -16,6 +16,7 @@ export const VNET_HEADERS: readonly number[] = [0, 12];
 const LINGER = 1000;
 
 export interface TunnelTarget {
+  /** As `VirtualNetwork.dial` takes it: of IPv6 in brackets. */
   readonly ip: string;
   readonly port: number;
 }
@@ -38,14 +39,15 @@ export function parseConnect(query: URLSearchParams): ConnectTarget | QueryFault
   return { status: 400, text: `vnet_hdr must be ${VNET_HEADERS.join(' or ')}, not ${JSON.stringify(text)}` };
 }
 
-export function parseTunnel(query: URLSearchParams): TunnelTarget | QueryFault {
+export function parseTunnel(query: URLSearchParams, hasIpv6: boolean): TunnelTarget | QueryFault {
   const ip = query.get('ip') ?? '';
   const port = query.get('port') ?? '';
   if (ip === '') return { status: 500, text: 'ip is mandatory' };
   const reason = /^\d+$/.test(port) ? (Number(port) > 65_535 ? 'value out of range' : undefined) : 'invalid syntax';
   if (reason !== undefined) return { status: 500, text: `strconv.ParseUint: parsing ${JSON.stringify(port)}: ${reason}` };
-  if (parseIpv4(ip) === undefined) return { status: 400, text: `ip must be the IPv4 address of a guest, not ${JSON.stringify(ip)}` };
-  return { ip, port: Number(port) };
+  if (parseIpv4(ip) !== undefined) return { ip, port: Number(port) };
+  if (hasIpv6 && IpAddress.parse(ip) !== undefined) return { ip: `[${ip}]`, port: Number(port) };
+  return { status: 400, text: `ip must be the ${hasIpv6 ? 'IP' : 'IPv4'} address of a guest, not ${JSON.stringify(ip)}` };
 }
 
 /** Frames begin at once, in both directions; nothing is answered. `rest` came behind the request. `name` is for the log. Throws when there can be no other VM; then the connection is closed. */

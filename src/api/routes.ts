@@ -14,7 +14,7 @@ import { stats } from './stats.ts';
 /** What the API shows and changes. */
 export type ApiNetwork = Pick<
   VirtualNetwork,
-  'dial' | 'attachSocket' | 'stations' | 'leases' | 'zones' | 'counters' | 'bytesSent' | 'bytesReceived'
+  'addresses' | 'dial' | 'attachSocket' | 'stations' | 'leases' | 'zones' | 'counters' | 'bytesSent' | 'bytesReceived'
 >;
 
 export interface RouteContext {
@@ -81,8 +81,8 @@ const ROUTES: Readonly<Record<string, Route>> = {
   },
   [TUNNEL]: {
     where: HOST,
-    handle(_context, { target }) {
-      const tunnel = parseTunnel(target.query);
+    handle({ network }, { target }) {
+      const tunnel = parseTunnel(target.query, network.addresses.subnet6 !== undefined);
       throw 'status' in tunnel ? new RequestError(tunnel.status, tunnel.text) : notFirst(TUNNEL);
     },
   },

@@ -134,7 +134,8 @@ export class ApiServer {
   #hijacked({ target, headers, hosts, isHttp11 }: RequestHead): TunnelTarget | ConnectTarget | undefined {
     if (hostFault(isHttp11, hosts) !== undefined || refusal(headers, this.#options.rules) !== undefined) return undefined;
     if (target.escaped !== cleanPath(target.escaped)) return undefined;
-    const parsed = (target.path === CONNECT ? parseConnect : parseTunnel)(target.query);
+    const hasIpv6 = this.#options.network.addresses.subnet6 !== undefined;
+    const parsed = target.path === CONNECT ? parseConnect(target.query) : parseTunnel(target.query, hasIpv6);
     return 'status' in parsed ? undefined : parsed;
   }
 

@@ -1,5 +1,6 @@
 /** The network that gvproxy makes when no configuration file is given (contract §3.2, §3.3). */
 import type { DnsZone, NetworkOptions } from '../network-options.ts';
+import type { AddressPlan6 } from './subnet6.ts';
 import { type AddressPlan, ConfigError, planAddresses } from './subnet.ts';
 
 export { DEFAULT_SUBNET } from './subnet.ts';
@@ -57,11 +58,21 @@ export function isSshPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1024 && value <= 65_535;
 }
 
-/** Names that every guest knows the gateway and the host by. */
-export function internalZones(gatewayIP: string, hostIP: string): readonly DnsZone[] {
+/** Names that every guest knows the gateway and the host by: the addresses of both that it can talk to. */
+export function internalZones(gatewayIP: string, hostIP: string, ipv6?: AddressPlan6, ipv4 = true): readonly DnsZone[] {
   const records = [
-    { name: 'gateway', ip: gatewayIP },
-    { name: 'host', ip: hostIP },
+    ...(ipv4
+      ? [
+          { name: 'gateway', ip: gatewayIP },
+          { name: 'host', ip: hostIP },
+        ]
+      : []),
+    ...(ipv6 === undefined
+      ? []
+      : [
+          { name: 'gateway', ip: ipv6.gatewayIP6 },
+          { name: 'host', ip: ipv6.hostIP6 },
+        ]),
   ];
   return ['containers.internal.', 'docker.internal.'].map((name) => ({ name, records }));
 }

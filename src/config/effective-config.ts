@@ -24,9 +24,11 @@ export function effectiveConfig(config: GvproxyConfig): string {
 }
 
 function stackOf(stack: StackConfig): Record<string, unknown> {
-  const { captureFile, tcpConnectTimeout, dns = [], ...rest } = stack;
+  const { captureFile, tcpConnectTimeout, dns = [], ipv4, ...rest } = stack;
   const timeout = tcpConnectTimeout === undefined ? '' : `${tcpConnectTimeout}ms`;
-  return withoutEmpty({ ...rest, 'capture-file': captureFile, dns: dns.map(zoneOf), tcpConnectTimeout: timeout });
+  const known = withoutEmpty({ ...rest, 'capture-file': captureFile, dns: dns.map(zoneOf), tcpConnectTimeout: timeout });
+  // Here `false` says something.
+  return ipv4 === false ? { ...known, ipv4 } : known;
 }
 
 function zoneOf({ name, records, defaultIP }: DnsZone): Record<string, unknown> {

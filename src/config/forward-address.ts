@@ -1,5 +1,6 @@
 /** What `forward` and `forwards` are given as text: a port of the host, and the guest's that it leads to. */
 import { IpAddress, parseIpv4 } from '../packet/address.ts';
+import { type AddressPlan6, isGuest6 } from './subnet6.ts';
 import { ConfigError, placeInSubnet } from './subnet.ts';
 
 interface Endpoint {
@@ -8,7 +9,8 @@ interface Endpoint {
 }
 
 /** The virtual network that targets must be on. */
-export interface ForwardNetwork {
+export interface ForwardNetwork extends Partial<AddressPlan6> {
+  readonly ipv4?: boolean | undefined;
   readonly subnet: string;
   readonly gatewayIP: string;
   readonly gatewayVirtualIPs: readonly string[];
@@ -69,20 +71,31 @@ export function parseForwardTarget(text: string, network: ForwardNetwork): Endpo
   const split = splitEndpoint(text);
   if (split === undefined) return fail('it is not an address and a port');
   const { host, port } = split;
-  const word = parseIpv4(host);
-  if (word === undefined) return fail(host === '' ? 'the address is missing' : `${JSON.stringify(host)} is no IPv4 address`);
+  const version = network.subnet6 === undefined ? 'IPv4 ' : 'IP ';
+  const address = version === 'IP ' || parseIpv4(host) !== undefined ? IpAddress.parse(host) : undefined;
+  if (address === undefined) return fail(host === '' ? 'the address is missing' : `${JSON.stringify(host)} is no ${version}address`);
   if (port < 1 || port > 65_535) return fail(`there is no port ${port}`);
-  const why = whyNoGuest(host, network);
-  return why === undefined ? { address: IpAddress.v4(word), port } : fail(why);
+  const why = whyNoGuest(address.toString(), network);
+  return why === undefined ? { address, port } : fail(why);
 }
 
-/** Why an IPv4 address can't be a guest's; undefined when it can. */
+/** Why an address, as `IpAddress` writes it, can't be a guest's; undefined when it can, empty when the network has none of its version. */
 export function whyNoGuest(address: string, network: ForwardNetwork): string | undefined {
-  const place = placeInSubnet(parseIpv4(address)!, network.subnet);
+  const word = parseIpv4(address);
+  if (word === undefined) return whyNoGuest6(address, network);
+  if (network.ipv4 === false) return `${address} is of IPv4, which guests don't have`;
+  const place = placeInSubnet(word, network.subnet);
   if (place === 'outside') return `${address} is not in the virtual network`;
   if (place === 'reserved') return `${address} stands for the network itself`;
   if (address === network.gatewayIP || network.gatewayVirtualIPs.includes(address)) return `${address} is the gateway's`;
   return undefined;
+}
+
+function whyNoGuest6(address: string, { subnet6, gatewayIP6, deviceIP6, hostIP6 }: ForwardNetwork): string | undefined {
+  if (subnet6 === undefined) return '';
+  const plan = { subnet6, gatewayIP6: gatewayIP6!, deviceIP6: deviceIP6!, hostIP6: hostIP6! };
+  if (isGuest6(address, plan)) return undefined;
+  return address === gatewayIP6 || address === hostIP6 ? `${address} is the gateway's` : `${address} is not in ${subnet6}`;
 }
 
 /** Host without brackets, and port; undefined when the text is not of that form. The port may be out of range. */

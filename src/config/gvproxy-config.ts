@@ -4,6 +4,7 @@ import { DEFAULT_MTU, DEVICE_MAC, DEVICE_UUID, GATEWAY_MAC, internalZones, sshFo
 import { parseDuration } from './duration.ts';
 import type { ConfigFile } from './file-schema.ts';
 import { type LogLevel, parseLogLevel } from './log-level.ts';
+import { planIpv6 } from './subnet6.ts';
 import { type AddressPlan, ConfigError, planAddresses } from './subnet.ts';
 
 /** How VMs attach, each a URL or empty; in the order in which they are opened (contract §4.1). */
@@ -61,6 +62,12 @@ export interface CommandLine {
   readonly gatewayIP: string;
   readonly deviceIP: string;
   readonly hostIP: string;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly subnet6: string;
+  readonly gatewayIP6: string;
+  readonly deviceIP6: string;
+  readonly hostIP6: string;
   readonly 'listen-vpnkit': string;
   readonly 'listen-qemu': string;
   readonly 'listen-bess': string;
@@ -161,13 +168,26 @@ function resolveStack(flags: CommandLine, { file, compile, searchDomains }: Surr
     stack.hostIP || flags.hostIP,
   );
   const { gatewayIP, deviceIP, hostIP } = addresses;
+  const mtu = flags.mtu || stack.mtu || DEFAULT_MTU;
+  const ipv4 = stack.ipv4 ?? flags.ipv4;
+  const choice = {
+    ipv4,
+    // The flag can't say that it was left out: only that IPv6 is wanted.
+    ipv6: stack.ipv6 ?? (flags.ipv6 || undefined),
+    subnet6: stack.subnet6 || flags.subnet6,
+    gatewayIP6: stack.gatewayIP6 || flags.gatewayIP6,
+    deviceIP6: stack.deviceIP6 || flags.deviceIP6,
+    hostIP6: stack.hostIP6 || flags.hostIP6,
+  };
+  const ipv6 = planIpv6(choice, addresses.subnet, mtu);
   const captureFile = file === undefined ? flags.pcap : (stack['capture-file'] ?? '');
   const guard = guardOf(flags.guard) ?? stack.guard;
   const connectTimeout = stack.tcpConnectTimeout === undefined ? undefined : parseDuration(stack.tcpConnectTimeout);
   const common = {
     debug: debug || (stack.debug ?? false),
-    mtu: flags.mtu || stack.mtu || DEFAULT_MTU,
+    mtu,
     ...addresses,
+    ...(ipv6 && { ipv6: true, ...ipv6, ...(ipv4 ? {} : { ipv4 }) }),
     gatewayMacAddress: stack.gatewayMacAddress || GATEWAY_MAC,
     nat: isEmpty(stack.nat) ? { [hostIP]: '127.0.0.1' } : stack.nat!,
     gatewayVirtualIPs: stack.gatewayVirtualIPs?.length ? stack.gatewayVirtualIPs : [hostIP],
@@ -181,9 +201,9 @@ function resolveStack(flags: CommandLine, { file, compile, searchDomains }: Surr
   if (file === undefined) {
     return {
       ...common,
-      dns: internalZones(gatewayIP, hostIP),
+      dns: internalZones(gatewayIP, hostIP, ipv6, ipv4),
       dnsSearchDomains: searchDomains,
-      forwards: sshForward(flags['ssh-port'], deviceIP),
+      forwards: sshForward(flags['ssh-port'], ipv4 ? deviceIP : `[${ipv6!.deviceIP6}]`),
       dhcpStaticLeases: { [deviceIP]: DEVICE_MAC },
       vpnKitUUIDMacAddresses: { [DEVICE_UUID]: DEVICE_MAC },
     };

@@ -1,9 +1,10 @@
 /** Fills in what the options of a network leave out, and checks what they say: a mistake shows before anything is opened. */
-import { parseIpv4 } from '../packet/address.ts';
+import { IpAddress, parseIpv4 } from '../packet/address.ts';
 import { parseMac } from '../packet/mac.ts';
 import type { DnsZone, NetworkOptions, ResolvedOptions } from '../network-options.ts';
 import { DEFAULT_MTU, DEVICE_MAC, DEVICE_UUID, GATEWAY_MAC, internalZones, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from './defaults.ts';
 import { parseForwardKey, parseForwardTarget } from './forward-address.ts';
+import { planIpv6 } from './subnet6.ts';
 import { ConfigError, placeInSubnet, planAddresses } from './subnet.ts';
 
 /** Throws ConfigError, which names the option. */
@@ -11,13 +12,14 @@ export function resolveOptions(options: NetworkOptions = {}): ResolvedOptions {
   checkNames(options);
   const addresses = planAddresses(options.subnet, options.gatewayIP, options.deviceIP, options.hostIP);
   const { gatewayIP, deviceIP, hostIP } = addresses;
+  const ipv6 = planIpv6(options, addresses.subnet, options.mtu ?? DEFAULT_MTU);
   const resolved: ResolvedOptions = {
     ...addresses,
     mtu: options.mtu ?? DEFAULT_MTU,
     gatewayMacAddress: options.gatewayMacAddress ?? GATEWAY_MAC,
     nat: options.nat ?? { [hostIP]: '127.0.0.1' },
     gatewayVirtualIPs: options.gatewayVirtualIPs ?? [hostIP],
-    dns: options.dns ?? internalZones(gatewayIP, hostIP),
+    dns: options.dns ?? internalZones(gatewayIP, hostIP, ipv6, options.ipv4),
     dnsSearchDomains: options.dnsSearchDomains ?? [],
     dhcpStaticLeases: options.dhcpStaticLeases ?? { [deviceIP]: DEVICE_MAC },
     vpnKitUUIDMacAddresses: options.vpnKitUUIDMacAddresses ?? { [DEVICE_UUID]: DEVICE_MAC },
@@ -26,6 +28,7 @@ export function resolveOptions(options: NetworkOptions = {}): ResolvedOptions {
     ec2MetadataAccess: options.ec2MetadataAccess ?? false,
     isolation: options.isolation ?? false,
     guard: options.guard ?? 'mac',
+    ...(ipv6 && { ipv4: options.ipv4 ?? true, ipv6: true, ...ipv6 }),
   };
   check(resolved);
   return { ...resolved, ...absent(options) };
@@ -60,6 +63,12 @@ const NAMES: Readonly<Record<keyof NetworkOptions, true>> = {
   gatewayMacAddress: true,
   deviceIP: true,
   hostIP: true,
+  ipv4: true,
+  ipv6: true,
+  subnet6: true,
+  gatewayIP6: true,
+  deviceIP6: true,
+  hostIP6: true,
   nat: true,
   gatewayVirtualIPs: true,
   dns: true,
@@ -99,7 +108,7 @@ function check(options: ResolvedOptions): void {
     checkAddress(`nat[${JSON.stringify(from)}]`, to);
   }
   for (const address of list('gatewayVirtualIPs', gatewayVirtualIPs)) checkAddress('gatewayVirtualIPs', address);
-  for (const zone of list('dns', dns)) checkZone(zone);
+  for (const zone of list('dns', dns)) checkZone(zone, options.ipv6 === true ? checkAnyAddress : checkAddress);
   for (const domain of list('dnsSearchDomains', dnsSearchDomains)) {
     if (typeof domain !== 'string') reject('dnsSearchDomains', domain, 'domain names');
   }
@@ -139,20 +148,25 @@ function checkAddress(option: string, value: string): number {
   return (typeof value === 'string' ? parseIpv4(value) : undefined) ?? reject(option, value, 'an IPv4 address such as 192.168.127.9');
 }
 
+function checkAnyAddress(option: string, value: string): void {
+  if (typeof value !== 'string' || IpAddress.parse(value) === undefined)
+    reject(option, value, 'an IPv4 or IPv6 address such as 192.168.127.9');
+}
+
 /** The group bit stands for several stations (IEEE 802 §8.2); nobody has such an address. Leases are compared in this form. */
 function checkMac(option: string, value: string): void {
   const mac = typeof value === 'string' && !value.includes('-') ? parseMac(value) : undefined;
   if (mac === undefined || mac.hi & 0x100) reject(option, value, 'the MAC address of one station, such as 5a:94:ef:e4:0c:ee');
 }
 
-function checkZone(zone: DnsZone): void {
+function checkZone(zone: DnsZone, checkIp: (option: string, value: string) => unknown): void {
   const { name, records, defaultIP } = zone;
   // Contract §12.2: a zone without the dot would never match.
   if (typeof name !== 'string' || !name.endsWith('.')) reject('the name of a zone in dns', name, 'a name with its final dot');
   for (const record of list(`records of ${name} in dns`, records)) {
     if (typeof record.name !== 'string')
       reject(`a record's name in ${name}`, record.name, 'a name, or the empty text where pattern decides');
-    checkAddress(`${record.name} in ${name}`, record.ip);
+    checkIp(`${record.name} in ${name}`, record.ip);
   }
-  if (defaultIP !== undefined) checkAddress(`defaultIP of ${name}`, defaultIP);
+  if (defaultIP !== undefined) checkIp(`defaultIP of ${name}`, defaultIP);
 }

@@ -37,18 +37,25 @@ export class GuestDialer {
   readonly #timers: TimerWheel;
   readonly #tcp: TcpEngine;
   readonly #neighbours: NeighbourTable;
-  readonly #source: IpAddress;
+  readonly #sourceFor: (guest: IpAddress) => IpAddress;
   readonly #handed: () => void;
   /** Those that wait for their guest; called with the reason they end before it answers. */
   readonly #waiting: Set<(error: Error) => void> = new Set();
 
-  /** `source`: where guests see the connections come from. `handed`: see TurnLoop.handedToNode. */
-  constructor(arena: Arena, timers: TimerWheel, tcp: TcpEngine, neighbours: NeighbourTable, source: IpAddress, handed: () => void) {
+  /** `sourceFor`: where a guest sees its connections come from. `handed`: see TurnLoop.handedToNode. */
+  constructor(
+    arena: Arena,
+    timers: TimerWheel,
+    tcp: TcpEngine,
+    neighbours: NeighbourTable,
+    sourceFor: (guest: IpAddress) => IpAddress,
+    handed: () => void,
+  ) {
     this.#arena = arena;
     this.#timers = timers;
     this.#tcp = tcp;
     this.#neighbours = neighbours;
-    this.#source = source;
+    this.#sourceFor = sourceFor;
     this.#handed = handed;
   }
 
@@ -82,7 +89,7 @@ export class GuestDialer {
       this.#neighbours.resolve(address.w0, address.w1, address.w2, address.w3, (neighbour) => {
         if (duplex.destroyed) return;
         if (neighbour === null) return settle(new DialError('EHOSTUNREACH', target, 'no route to host'));
-        const flow = this.#tcp.connect(neighbour, port, this.#source, 0, endpoint);
+        const flow = this.#tcp.connect(neighbour, port, this.#sourceFor(address), 0, endpoint);
         if (flow === null) return settle(new DialError('ENOBUFS', target, 'no buffer space available (the flow table is full)'));
         flow.onEstablished = () => settle(undefined);
       });

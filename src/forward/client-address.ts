@@ -4,10 +4,11 @@ import type { IpAddress } from '../packet/address.ts';
 const LINK_LOCAL = 0xa9fe;
 
 export interface ClientAddressOptions {
-  readonly gateway: IpAddress;
+  /** The gateway's address that a guest with this one is talked to from. */
+  gatewayFor(guest: IpAddress): IpAddress;
   /** An address that a host beyond the gateway can have: no loopback, none of the virtual network's. */
   isOutside(address: IpAddress): boolean;
-  /** Addresses that mean something else to guests: those that are translated, and the gateway's others. */
+  /** Addresses of IPv4 that mean something else to guests: those that are translated, and the gateway's others. */
   readonly taken: ReadonlySet<number>;
   /** False: always the gateway. */
   readonly preserve: boolean;
@@ -21,13 +22,13 @@ export class ClientAddress {
   }
 
   /**
-   * The very `client` where it is preserved (contract §19 #634). The gateway stands for the host's own loopback, for clients of IPv6,
-   * of unix sockets, and for addresses that a guest would look for on its own link.
+   * The very `client` where it is preserved (contract §19 #634). The gateway stands for the host's own loopback, for clients of the
+   * other version of IP than the guest's, of unix sockets, and for addresses that a guest would look for on its own link.
    */
-  seenAs(client: IpAddress): IpAddress {
-    const { gateway, taken, preserve } = this.#options;
-    const word = client.w3;
-    const preserved = preserve && client.isIpv4 && word >>> 16 !== LINK_LOCAL && this.#options.isOutside(client) && !taken.has(word);
-    return preserved ? client : gateway;
+  seenAs(client: IpAddress, guest: IpAddress): IpAddress {
+    const { taken, preserve } = this.#options;
+    const sameVersion = client.isIpv4 === guest.isIpv4;
+    const known = client.isIpv4 && (client.w3 >>> 16 === LINK_LOCAL || taken.has(client.w3));
+    return preserve && sameVersion && !known && this.#options.isOutside(client) ? client : this.#options.gatewayFor(guest);
   }
 }

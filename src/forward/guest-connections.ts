@@ -50,8 +50,8 @@ export class GuestConnections {
   /** A client's own port may be taken: by its connection through another forward, or by a conversation that the guest began. */
   #connect(neighbour: Neighbour, endpoint: StreamEndpoint, client: IpAddress, clientPort: number): TcpFlow | null {
     const { clients, tcp } = this.#guest;
-    const { port } = this.#target;
-    const seen = clients.seenAs(client);
+    const { address, port } = this.#target;
+    const seen = clients.seenAs(client, address);
     const own = seen === client && clientPort > 0 ? tcp.connect(neighbour, port, seen, clientPort, endpoint) : null;
     return own ?? tcp.connect(neighbour, port, seen, 0, endpoint);
   }

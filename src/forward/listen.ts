@@ -21,7 +21,7 @@ export function listenTcp({ host, guest }: ForwardWorld, address: IpAddress, por
 /** Port 0 picks a free one. */
 export function listenUdp({ host, guest, inbound }: ForwardWorld, address: IpAddress, port: number, target: ForwardTarget): Listening {
   const { neighbours, clients } = guest;
-  const options = { ...target, neighbours, seenAs: (client: IpAddress) => clients.seenAs(client) };
+  const options = { ...target, neighbours, seenAs: (client: IpAddress) => clients.seenAs(client, target.address) };
   return inbound.open(options, (handler) => host.listenDatagram(address, port, handler));
 }
 

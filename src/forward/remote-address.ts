@@ -7,10 +7,10 @@ export interface ForwardTarget {
   readonly port: number;
 }
 
-/** Why nobody can be forwarded to at an address; undefined when it can be a guest's. */
+/** Why nobody can be forwarded to at an address of either version; undefined when it can be a guest's, empty when the network has no IPv6. */
 export type WhyNoGuest = (address: string) => string | undefined;
 
-/** `a.b.c.d:port`. Throws ForwardError. */
+/** `a.b.c.d:port` or `[IPv6]:port`. Throws ForwardError. */
 export function parseRemote(text: string, whyNoGuest: WhyNoGuest): ForwardTarget {
   const refuse = (reason: string): never => {
     throw new ForwardError('remote', `address ${text}: ${reason}`);
@@ -18,7 +18,8 @@ export function parseRemote(text: string, whyNoGuest: WhyNoGuest): ForwardTarget
   const colon = text.lastIndexOf(':');
   if (colon < 0 || text.endsWith(']')) return refuse('missing port in address');
   const host = text.slice(0, colon);
-  if (/^\[.*\]$/.test(host)) throw new ForwardError('address', 'invalid remote addr');
+  const bracketed = /^\[(.*)\]$/.exec(host)?.[1];
+  if (bracketed !== undefined) return parseRemote6(text, bracketed, parsePort(text.slice(colon + 1)), whyNoGuest);
   if (host.includes(':')) return refuse('too many colons in address');
   const port = parsePort(text.slice(colon + 1));
   const word = parseIpv4(host);
@@ -26,6 +27,16 @@ export function parseRemote(text: string, whyNoGuest: WhyNoGuest): ForwardTarget
   const why = port === 0 ? 'there is no port 0' : whyNoGuest(host);
   if (why !== undefined) throw new ForwardError('address', `cannot forward to ${text}: ${why}`);
   return { address: IpAddress.v4(word), port };
+}
+
+/** gvproxy knows no such address; without IPv6 the answer is its own (contract §14.1). */
+function parseRemote6(text: string, host: string, port: number, whyNoGuest: WhyNoGuest): ForwardTarget {
+  const address = IpAddress.parse(host);
+  const why = address === undefined || address.isIpv4 ? '' : whyNoGuest(address.toString());
+  if (address === undefined || why === '') throw new ForwardError('address', 'invalid remote addr');
+  const fault = why ?? (port === 0 ? 'there is no port 0' : undefined);
+  if (fault !== undefined) throw new ForwardError('address', `cannot forward to ${text}: ${fault}`);
+  return { address, port };
 }
 
 /** Go's `strconv.ParseUint` of 16 bits. */

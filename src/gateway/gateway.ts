@@ -46,6 +46,8 @@ export interface GatewayOptions {
   /** More addresses that ARP answers for. */
   readonly virtualAddresses: readonly number[];
   readonly mtu: number;
+  /** False: frames of IPv4 and ARP are of types that are not spoken. Default true. */
+  readonly ipv4?: boolean;
   /** Left out: guests have IPv4 only. */
   readonly ipv6?: Ipv6Options;
   /** Callers that may wait for a guest to answer ARP (neighbour.ts). */
@@ -75,6 +77,7 @@ export class Gateway implements GatewayInput {
   receivedBytes = 0;
   readonly #bytes: Uint8Array;
   readonly #own: IpAddress;
+  readonly #speaksIpv4: boolean;
   readonly #subnet: number;
   readonly #mask: number;
   readonly #broadcast: number;
@@ -96,6 +99,7 @@ export class Gateway implements GatewayInput {
     this.macLo = mac.lo;
     this.mtu = options.mtu;
     this.address = options.address;
+    this.#speaksIpv4 = options.ipv4 ?? true;
     this.#own = IpAddress.v4(options.address);
     this.#subnet = options.subnet;
     this.#mask = options.mask;
@@ -202,8 +206,9 @@ export class Gateway implements GatewayInput {
   input(port: Port, at: number, length: number): void {
     this.receivedBytes += length;
     const type = ethernet.type(this.#bytes, at);
-    if (type === ethernet.TYPE_IPV4) this.#ipv4(port, at, length);
-    else if (type === ethernet.TYPE_ARP) this.arp.input(port, at + ethernet.HEADER, length - ethernet.HEADER, this.neighbours);
+    if (type === ethernet.TYPE_IPV4 && this.#speaksIpv4) this.#ipv4(port, at, length);
+    else if (type === ethernet.TYPE_ARP && this.#speaksIpv4)
+      this.arp.input(port, at + ethernet.HEADER, length - ethernet.HEADER, this.neighbours);
     else if (type === ethernet.TYPE_IPV6 && this.ipv6 !== null) {
       this.#packet.bytes = this.#bytes;
       this.#packet.port = port;

@@ -6,7 +6,11 @@ import { hostPort, parseLocal, resolveLocal } from '../../src/forward/local-addr
 import { parseRemote, parseUnixRemote } from '../../src/forward/remote-address.ts';
 import { IpAddress, parseIpv4 } from '../../src/packet/address.ts';
 
-const guest = (address: string): string | undefined => (address.startsWith('192.168.127.') ? undefined : `${address} is elsewhere`);
+/** Of a network without IPv6. */
+const guest = (address: string): string | undefined => {
+  if (address.includes(':')) return '';
+  return address.startsWith('192.168.127.') ? undefined : `${address} is elsewhere`;
+};
 
 /** What is thrown, as `code: message`. */
 function refusal(run: () => unknown): string {
@@ -57,6 +61,23 @@ test('§14.1: names of hosts are resolved, IPv4 first', async () => {
 test('an address is printed as Go prints it', () => {
   const print = (host: string, address: string): string => hostPort(host, IpAddress.parse(address)!, 80);
   assert.deepEqual([print('', '::'), print('::1', '::1'), print('box', '10.0.0.1')], [':80', '[::1]:80', '10.0.0.1:80']);
+});
+
+test('where guests have IPv6 the remote side may be of it, in brackets', () => {
+  const guest6 = (address: string): string | undefined => (address.startsWith('fd00::') ? undefined : `${address} is elsewhere`);
+  const { address, port } = parseRemote('[fd00:0::2]:8080', guest6);
+  assert.equal(`${address.toString()} ${port}`, 'fd00::2 8080');
+  for (const [text, why] of [
+    ['[2001:db8::1]:80', 'address: cannot forward to [2001:db8::1]:80: 2001:db8::1 is elsewhere'],
+    ['[fd00::2]:0', 'address: cannot forward to [fd00::2]:0: there is no port 0'],
+    ['[10.0.0.1]:80', 'address: invalid remote addr'],
+    ['[guest]:80', 'address: invalid remote addr'],
+    ['fd00::2:80', 'remote: address fd00::2:80: too many colons in address'],
+  ] as const)
+    assert.equal(
+      refusal(() => parseRemote(text, guest6)),
+      why,
+    );
 });
 
 test('§14.1: the remote side is an IPv4 literal and a port', () => {
@@ -111,18 +132,23 @@ test('§14.2: the remote side of a unix forward is a URL of two kinds', () => {
 
 test("§19 #634: a guest sees a client's address where its answers come back, and the gateway elsewhere", () => {
   const gateway = IpAddress.parse('192.168.127.1')!;
+  const guest = IpAddress.parse('192.168.127.2')!;
   const options = {
-    gateway,
+    gatewayFor: () => gateway,
     isOutside: ({ w3 }: IpAddress): boolean => w3 >>> 24 !== 127 && w3 >>> 8 !== 0xc0a87f,
     taken: new Set([parseIpv4('10.9.9.9')!]),
   };
   const clients = new ClientAddress({ ...options, preserve: true });
-  const seen = (text: string): string => clients.seenAs(IpAddress.parse(text)!).toString();
+  const seen = (text: string): string => clients.seenAs(IpAddress.parse(text)!, guest).toString();
   assert.equal(seen('203.0.113.7'), '203.0.113.7');
   assert.equal(seen('::ffff:203.0.113.7'), '203.0.113.7');
   for (const text of ['127.0.0.1', '192.168.127.77', '10.9.9.9', '169.254.1.1', '2001:db8::1', '::']) {
     assert.equal(seen(text), '192.168.127.1', text);
   }
+  assert.equal(clients.seenAs(IpAddress.parse('203.0.113.7')!, IpAddress.parse('fd00::2')!), gateway, 'of the other version');
+  const outside = new ClientAddress({ ...options, isOutside: () => true, preserve: true });
+  const client = IpAddress.parse('2001:db8::1')!;
+  assert.equal(outside.seenAs(client, IpAddress.parse('fd00::2')!), client);
   const never = new ClientAddress({ ...options, preserve: false });
-  assert.equal(never.seenAs(IpAddress.parse('203.0.113.7')!), gateway);
+  assert.equal(never.seenAs(IpAddress.parse('203.0.113.7')!, guest), gateway);
 });

@@ -44,7 +44,7 @@ class Bench {
         done(this.known ? new Neighbour(GUEST.w0, GUEST.w1, GUEST.w2, GUEST.w3) : null),
     } as unknown as NeighbourTable;
     const isOutside = ({ w3 }: IpAddress): boolean => w3 >>> 24 !== 127;
-    const clients = new ClientAddress({ gateway: GATEWAY, isOutside, taken: new Set(), preserve: true });
+    const clients = new ClientAddress({ gatewayFor: () => GATEWAY, isOutside, taken: new Set(), preserve: true });
     const { timers, counters } = this;
     this.connections = new GuestConnections({ address: GUEST, port: 80 }, { neighbours, tcp, timers, clients, counters });
   }

@@ -175,7 +175,7 @@ export class World {
     this.dns.listen(services);
     const target = { address: IpAddress.v4(SUBNET + 10), port: 22 };
     const isOutside = (address: IpAddress): boolean => gateway.isOutside(address);
-    const clients = new ClientAddress({ gateway: IpAddress.v4(GATEWAY), isOutside, taken: new Set(), preserve: true });
+    const clients = new ClientAddress({ gatewayFor: () => IpAddress.v4(GATEWAY), isOutside, taken: new Set(), preserve: true });
     const guest = { neighbours: gateway.neighbours, tcp: this.tcp, timers, clients, counters: this.forward };
     const connections = new GuestConnections(target, guest);
     this.host.listenStream(IpAddress.v4(0), 2222, (endpoint, client, port) => connections.accept(endpoint, client, port));

@@ -5,7 +5,7 @@ import { succeed } from './process.ts';
 const GATEWAY_MAC = '5a:94:ef:e4:0c:dd';
 const CHECKSUMS = ['ip', 'tcp', 'udp'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:TRUE`]);
 /** Guests may leave checksums to hardware: only frames of the gateway are judged for them. */
-const BAD_CHECKSUM = ['ip', 'tcp', 'udp', 'icmp'].map((protocol) => `${protocol}.checksum.status == "Bad"`).join(' || ');
+const BAD_CHECKSUM = ['ip', 'tcp', 'udp', 'icmp', 'icmpv6'].map((protocol) => `${protocol}.checksum.status == "Bad"`).join(' || ');
 /** Ports that come by chance belong to nobody: without this, tshark takes random bytes on one of them for a protocol it knows. */
 const NO_GUESSES = ['tcp', 'udp'].flatMap((protocol) => ['-d', `${protocol}.port==1024-65535,data`]);
 const SENT_AGAIN =

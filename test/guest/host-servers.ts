@@ -26,14 +26,14 @@ export async function serveFiles(files: ReadonlyMap<string, Buffer>, address = '
 }
 
 /** Answers each connection's bytes, once the client has finished sending, with their sha256. */
-export async function serveHash(): Promise<{ port: number; server: Server }> {
+export async function serveHash(host = '127.0.0.1'): Promise<{ port: number; server: Server }> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     const hash = createHash('sha256');
     socket.on('data', (chunk) => hash.update(chunk));
     socket.on('end', () => socket.end(`${hash.digest('hex')}\n`));
     socket.on('error', () => socket.destroy());
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   return { port: (server.address() as AddressInfo).port, server };
 }

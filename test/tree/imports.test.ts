@@ -87,6 +87,10 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     may: ['network-options', 'host/descriptors', 'gateway/neighbour', 'flow'],
     because: 'it scales the limits of the parts',
   },
+  'network-ipv6': {
+    may: ['packet', 'gateway/ipv6-gateway', 'service', 'network-options'],
+    because: 'it makes parts of a network of its options',
+  },
   'network-options': { may: [], because: 'plain data' },
   errors: { may: [], because: 'any part of a network may refuse something' },
   'network-events': { may: ['link/port', 'link/spec'], because: 'types of what is told' },

@@ -1,14 +1,14 @@
 /** What there is to see and not to change: leases, stations, ports, counters. */
 import { createRoute, z } from '@hono/zod-openapi';
 import type { V1App } from './app.ts';
-import { parseIpv4 } from '../../packet/address.ts';
+import { IpAddress } from '../../packet/address.ts';
 import { CONNECT_OFFERS } from '../hijack.ts';
 import { counterTree, type CounterTree } from './counter-tree.ts';
 import type { V1Network } from './subject.ts';
 
 const count = z.number().int().min(0);
 
-const leaseSchema = z.object({ address: z.ipv4(), mac: z.string() }).openapi('Lease');
+const leaseSchema = z.object({ address: z.union([z.ipv4(), z.ipv6()]), mac: z.string() }).openapi('Lease');
 const stationSchema = z
   .object({
     mac: z.string(),
@@ -85,10 +85,18 @@ const counters = createRoute({
   responses: { 200: { description: 'As of now.', content: { 'application/json': { schema: totalsSchema } } } },
 });
 
+/** Sorts as its address: IPv4 first. */
+function ordered(address: string): Buffer {
+  const { isIpv4, w0, w1, w2, w3 } = IpAddress.parse(address)!;
+  const bytes = Buffer.alloc(17, isIpv4 ? 0 : 1);
+  [w0, w1, w2, w3].forEach((word, i) => bytes.writeInt32BE(word, 1 + i * 4));
+  return bytes;
+}
+
 /** In order of address. */
 function leasesOf(network: V1Network): z.infer<typeof leaseSchema>[] {
   const all = [...network.leases].map(([address, mac]) => ({ address, mac }));
-  return all.toSorted((a, b) => (parseIpv4(a.address)! >>> 0) - (parseIpv4(b.address)! >>> 0));
+  return all.toSorted((a, b) => Buffer.compare(ordered(a.address), ordered(b.address)));
 }
 
 export function listingRoutes(app: V1App, network: V1Network): void {

@@ -103,7 +103,7 @@ export class DnsServer {
       this.counters.local++;
       if (answer === 'too slow') return emptyAnswer(query.bytes, query.questionEnd, RCODE_SERVER_FAILURE);
       if (answer === 'nxdomain') return emptyAnswer(query.bytes, query.questionEnd, RCODE_NAME_ERROR);
-      return recordAnswer(query, TYPE_A, answer);
+      return recordAnswer(query, query.type, answer);
     }
     const known = fromHosts(hosts(), query);
     if (known === undefined) return undefined;

@@ -3,10 +3,10 @@
  *
  * A name inside a zone never leaves for the host's resolvers (contract §19, #729). Comparison ignores case.
  */
-import { parseIpv4 } from '../../packet/address.ts';
+import { IpAddress, parseIpv4 } from '../../packet/address.ts';
 import { setU32 } from '../../packet/bytes.ts';
 import type { DnsRecord, DnsZone, NamePattern } from '../../network-options.ts';
-import { TYPE_A } from './message.ts';
+import { TYPE_A, TYPE_AAAA } from './message.ts';
 
 /** Addresses to answer with (possibly none: the name exists, not with this type), 'unknown name', or 'can't be said in time'. */
 export type ZoneAnswer = readonly Uint8Array[] | 'nxdomain' | 'too slow';
@@ -31,10 +31,13 @@ export class ZoneError extends Error {
 export class Zones {
   #zones: readonly DnsZone[];
   /** In lower case. */
+  readonly #ipv6: boolean;
   readonly #protected: ReadonlySet<string>;
 
-  constructor(zones: readonly DnsZone[]) {
+  /** `ipv6`: addresses of IPv6 are answers, too. */
+  constructor(zones: readonly DnsZone[], ipv6 = false) {
     this.#zones = zones;
+    this.#ipv6 = ipv6;
     const names = zones.map(({ name }) => name.toLowerCase());
     this.#protected = new Set(names.filter((name) => PROTECTED.includes(name)));
   }
@@ -96,10 +99,9 @@ export class Zones {
     for (const zone of this.#zones) {
       const suffix = `.${zone.name.toLowerCase()}`;
       if (!question.toLowerCase().endsWith(suffix)) continue;
-      const address = find(zone, question.slice(0, -suffix.length), search);
-      if (address === 'too slow') return address;
-      if (address === undefined) return 'nxdomain';
-      return type === TYPE_A ? [toBytes(address)] : [];
+      const found = find(zone, question.slice(0, -suffix.length), this.#ipv6 ? type : undefined, search);
+      if (typeof found === 'string') return found;
+      return found === null || (type !== TYPE_A && !(this.#ipv6 && type === TYPE_AAAA)) ? [] : [found];
     }
     return undefined;
   }
@@ -121,13 +123,18 @@ function checkZone({ name, records, defaultIP }: DnsZone): void {
   }
 }
 
-function find(zone: DnsZone, prefix: string, search: Search): string | undefined {
+/** The address of the first record of this name and of the version that a type wants (undefined: there is only IPv4); null when the name has none. */
+function find(zone: DnsZone, prefix: string, type: number | undefined, search: Search): Uint8Array | null | 'nxdomain' | 'too slow' {
+  let known = false;
   for (const record of zone.records) {
     const found = isMatch(record, prefix, search);
     if (found === undefined) return 'too slow';
-    if (found) return record.ip;
+    const address = found ? toBytes(record.ip, type) : null;
+    if (address !== null) return address;
+    known ||= found;
   }
-  return zone.defaultIP;
+  if (known) return null;
+  return zone.defaultIP === undefined ? 'nxdomain' : toBytes(zone.defaultIP, type);
 }
 
 function isMatch(record: DnsRecord, prefix: string, search: Search): boolean | undefined {
@@ -140,8 +147,12 @@ function isMatch(record: DnsRecord, prefix: string, search: Search): boolean | u
   return found === false && lower !== prefix ? search(pattern, lower) : found;
 }
 
-function toBytes(address: string): Uint8Array {
-  const bytes = new Uint8Array(4);
-  setU32(bytes, 0, parseIpv4(address) ?? 0);
+/** Null when the address is of the other version. What is none of IPv4 where that is asked for is 0.0.0.0 (contract §12.2). */
+function toBytes(text: string, type: number | undefined): Uint8Array | null {
+  const address = type === undefined ? IpAddress.v4(parseIpv4(text) ?? 0) : IpAddress.parse(text);
+  const words = address === undefined || address.isIpv4 ? [address?.w3 ?? 0] : [address.w0, address.w1, address.w2, address.w3];
+  if ((words.length === 4) !== (type === TYPE_AAAA)) return null;
+  const bytes = new Uint8Array(words.length * 4);
+  words.forEach((word, i) => setU32(bytes, i * 4, word));
   return bytes;
 }

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { formatAddress } from '../../../src/packet/address.ts';
 import { TYPE_A, TYPE_AAAA } from '../../../src/service/dns/message.ts';
 import { ZoneError, Zones } from '../../../src/service/dns/zones.ts';
 import { CONTAINERS } from './bench.ts';
 
+function format(address: Uint8Array): string {
+  if (address.length === 4) return [...address].join('.');
+  const word = (at: number): number => Buffer.from(address).readInt32BE(at);
+  return formatAddress(word(0), word(4), word(8), word(12));
+}
+
 function ask(zones: Zones, name: string, type: number = TYPE_A): string | undefined {
   const answer = zones.answer(name, type, (pattern, text) => text.search(pattern) >= 0);
-  return typeof answer === 'string' || answer === undefined ? answer : answer.map((address) => [...address].join('.')).join(' ');
+  return typeof answer === 'string' || answer === undefined ? answer : answer.map(format).join(' ');
 }
 
 test('adds a zone with a default address', () => {
@@ -72,6 +79,24 @@ test('owns every type of a name below its zones, and nothing else', () => {
   assert.equal(ask(zones, 'nobody.containers.internal', TYPE_AAAA), 'nxdomain');
   for (const name of ['containers.internal', 'xcontainers.internal', 'internal', '', 'host.containers.internal.com'])
     assert.equal(ask(zones, name), undefined, name);
+});
+
+test('where guests have IPv6 a name has addresses of both versions, each in its own records', () => {
+  const records = [
+    { name: 'both', ip: '10.0.0.1' },
+    { name: 'both', ip: 'fd00::1' },
+    { name: 'six', ip: 'fd00::2' },
+    { name: 'four', ip: '10.0.0.2' },
+  ];
+  const zones = new Zones([{ name: 'test.', records, defaultIP: 'fd00::9' }], true);
+  const asked = ['both', 'six', 'four', 'other'].map((name) => [ask(zones, `${name}.test`), ask(zones, `${name}.test`, TYPE_AAAA)]);
+  assert.deepEqual(asked, [
+    ['10.0.0.1', 'fd00::1'],
+    ['', 'fd00::2'],
+    ['10.0.0.2', ''],
+    ['', 'fd00::9'],
+  ]);
+  assert.equal(ask(zones, 'both.test', 15), '', 'other types are for nobody else either');
 });
 
 test('a zone without its final dot never matches', () => {

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { connect, createServer } from 'node:net';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { judgeCapture } from './capture-judge.ts';
+import { freePort, Gvproxy } from './gvproxy.ts';
+import { randomBytes, serveFiles, serveHash, sha256 } from './host-servers.ts';
+import { Namespace } from './namespace.ts';
+import { delay, succeed, temporaryFolder } from './process.ts';
+import { missing } from './requirement.ts';
+
+const skip = missing('root', 'tun', 'ip', 'dig', 'dhclient', 'curl', 'python3', 'ping', 'tshark');
+const PREFIX = 'fd01:2:3:4';
+const GATEWAY = `${PREFIX}::1`;
+const HOST = `${PREFIX}::254`;
+/** What the guest's kernel makes of its MAC address. */
+const OWN = `${PREFIX}:5894:efff:fee4:cee`;
+const BULK = 50_000_000;
+
+/** The guest's kernel has heard of the router and tested the address that it has made. */
+async function configured(guest: Namespace): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    const addresses = await guest.succeed('ip', '-6', 'addr', 'show', 'dev', 'tap0');
+    if (addresses.includes(`inet6 ${OWN}/64`) && !addresses.includes('tentative')) return;
+    await delay(100);
+  }
+  assert.fail(`no address:\n${await guest.succeed('ip', '-6', 'addr')}`);
+}
+
+for (const [name, flags, ipv4] of [
+  ['beside IPv4', [`-subnet6`, `${PREFIX}::/64`], true],
+  ['alone', ['-subnet6', `${PREFIX}::/64`, '-ipv4=false'], false],
+] as const)
+  describe(`a guest with IPv6 ${name}`, { skip }, () => {
+    let gvproxy: Gvproxy;
+    let guest: Namespace;
+    const api = join(temporaryFolder(), 'api.sock');
+
+    before(async () => {
+      gvproxy = await Gvproxy.start({ capture: ipv4, flags: [...flags, '-listen', `unix://${api}`] });
+      guest = await Namespace.create(gvproxy.socket);
+    });
+    after(() => guest.remove());
+
+    test('configures itself by the router alone', async () => {
+      await configured(guest);
+      const route = await guest.succeed('ip', '-6', 'route');
+      assert.match(route, /^default via fe80::5894:efff:fee4:cdd dev tap0 .*$/m);
+      assert.match(await guest.succeed('ip', '-6', 'addr'), /valid_lft forever preferred_lft forever/);
+    });
+
+    test('pings the gateway, its link-local address and the host, with payloads that are fragmented on the way', async () => {
+      for (const address of [GATEWAY, 'fe80::5894:efff:fee4:cdd%tap0', HOST]) {
+        for (const size of ['8', '1452', '1453', '9000', '60000']) {
+          assert.match(
+            await guest.succeed('ping', '-6', '-c', '1', '-W', '2', '-s', size, address),
+            / 0% packet loss/,
+            `${address} ${size}`,
+          );
+        }
+      }
+    });
+
+    test('takes an address and the resolver from dhclient -6, and is the device', async () => {
+      const lease = join(gvproxy.folder, 'lease6');
+      const files = ['-lf', lease, '-pf', join(gvproxy.folder, 'pid6')];
+      await guest.succeed('timeout', '30', 'dhclient', '-6', '-1', '-sf', '/bin/true', ...files, 'tap0');
+      await guest.succeed('timeout', '10', 'dhclient', '-6', '-x', '-sf', '/bin/true', ...files, 'tap0');
+      const text = readFileSync(lease, 'utf8');
+      assert.ok(text.includes(`iaaddr ${PREFIX}::2 {`), text);
+      assert.ok(text.includes(`option dhcp6.name-servers ${GATEWAY};`), text);
+      const informed = join(gvproxy.folder, 'informed');
+      await guest.succeed(
+        'timeout',
+        '30',
+        'dhclient',
+        '-6',
+        '-S',
+        '-1',
+        '-sf',
+        '/bin/true',
+        '-lf',
+        informed,
+        '-pf',
+        join(gvproxy.folder, 'pidS'),
+        'tap0',
+      );
+      await guest.run('dhclient', '-6', '-S', '-x', '-sf', '/bin/true', '-lf', informed, '-pf', join(gvproxy.folder, 'pidS'), 'tap0');
+      const leases = await succeed('curl', ['-sS', '--unix-socket', api, 'http:/unix/services/dhcp/leases']);
+      assert.equal((JSON.parse(leases) as Record<string, string>)[`${PREFIX}::2`], '5a:94:ef:e4:0c:ee');
+    });
+
+    test('resolves over IPv6, by UDP and TCP', async () => {
+      const dig = (...args: string[]): Promise<string> => guest.succeed('dig', '+short', '+time=3', '+tries=1', `@${GATEWAY}`, ...args);
+      assert.equal(await dig('AAAA', 'host.containers.internal'), `${HOST}\n`);
+      assert.equal(await dig('+tcp', 'AAAA', 'gateway.containers.internal'), `${GATEWAY}\n`);
+      assert.equal(await dig('A', 'host.containers.internal'), ipv4 ? '192.168.127.254\n' : '');
+    });
+
+    test("fetches from a server on the host's ::1, by name, and sends to it: 50 MB each way with the right hash", async () => {
+      const bulk = randomBytes(BULK);
+      const files = await serveFiles(new Map([['/bulk', bulk]]), '::1');
+      const fetched = await guest.succeed('sh', '-c', `curl -6 -sS --fail http://[${HOST}]:${files.port}/bulk | sha256sum`);
+      assert.equal(fetched.slice(0, 64), sha256(bulk));
+      files.server.close();
+      const hash = await serveHash('::1');
+      const program = `
+import socket, hashlib, os
+s = socket.create_connection(('${HOST}', ${hash.port}))
+data = os.urandom(${BULK})
+s.sendall(data)
+s.shutdown(socket.SHUT_WR)
+told = s.makefile().readline().strip()
+assert told == hashlib.sha256(data).hexdigest(), told
+print('the same')
+`;
+      assert.equal(await guest.succeed('python3', '-c', program), 'the same\n');
+      hash.server.close();
+    });
+
+    test('talks UDP with the host, datagrams larger than the MTU too', async () => {
+      const echo = createSocket('udp6');
+      echo.on('message', (message, peer) => echo.send(message, peer.port, peer.address));
+      echo.bind(0, '::1');
+      await once(echo, 'listening');
+      const program = `
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.settimeout(3)
+s.connect(('${HOST}', ${echo.address().port}))
+for size in (0, 1, 1452, 1453, 20000, 60000):
+    s.send(b'x' * size)
+    assert s.recv(65536) == b'x' * size, size
+print('all')
+`;
+      assert.equal(await guest.succeed('python3', '-c', program), 'all\n');
+      echo.close();
+    });
+
+    test('hears at once what is not there: closed ports, other guests', async () => {
+      const closed = createServer().listen(0, '::1');
+      await once(closed, 'listening');
+      const { port } = closed.address() as { port: number };
+      closed.close();
+      for (const [url, message] of [
+        [`http://[${HOST}]:${port}/`, /Connection refused|Failed to connect/],
+        [`http://[${PREFIX}::99]:80/`, /No route to host|Failed to connect|Couldn't connect/],
+      ] as const) {
+        const started = performance.now();
+        const { stderr, status } = await guest.run('curl', '-6', '-sS', '--max-time', '20', url);
+        assert.match(stderr, message);
+        assert.notEqual(status, 0);
+        // A guest's own neighbour discovery takes three seconds to give up.
+        assert.ok(performance.now() - started < 6000);
+      }
+      const udp = `
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.settimeout(3)
+s.connect(('${HOST}', ${port}))
+s.send(b'x')
+try:
+    s.recv(1)
+except ConnectionRefusedError:
+    print('refused')
+`;
+      assert.equal(await guest.succeed('python3', '-c', udp), 'refused\n');
+    });
+
+    test('is reached from the host through a port', async () => {
+      const server = guest.start('python3', '-m', 'http.server', '--bind', '::', '8080');
+      const port = freePort();
+      const body = JSON.stringify({ local: `[::1]:${port}`, remote: `[${OWN}]:8080` });
+      await succeed('curl', ['-sS', '--fail', '--unix-socket', api, 'http:/unix/services/forwarder/expose', '-d', body]);
+      let answer = '';
+      for (let tries = 0; tries < 50 && !answer.startsWith('HTTP/1.0 200'); tries++) {
+        const socket = connect(port, '::1');
+        socket.on('error', () => {});
+        socket.write('GET / HTTP/1.0\r\n\r\n');
+        answer = '';
+        socket.on('data', (chunk) => (answer += chunk.toString()));
+        await new Promise((resolve) => socket.once('close', resolve));
+        await delay(50);
+      }
+      assert.match(answer, /^HTTP\/1\.0 200/);
+      await server.kill();
+    });
+
+    if (ipv4)
+      test('tshark finds nothing wrong with any frame', async () => {
+        await judgeCapture(gvproxy.capture, { lossless: true, frames: 20_000 });
+      });
+  });
