@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../../src/gateway/packet.ts';
-import { formatIpv4, IpAddress, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { formatIpv4, IpAddress, parseIpv4 } from '../../../src/packet/address.ts';
 import { setU16 } from '../../../src/packet/bytes.ts';
 import { pseudoIpv4, sum } from '../../../src/packet/checksum.ts';
 import * as ethernet from '../../../src/packet/ethernet.ts';
@@ -26,10 +26,37 @@ import { FakeHost, FakeStream } from './fake-host.ts';
 
 export const { FIN, SYN, RST, PSH, ACK, URG } = tcp;
 
-const GUEST = parseIpv4('192.168.127.2')!;
-const GATEWAY = parseIpv4('192.168.127.1')!;
-const HOST = parseIpv4('192.168.127.254')!;
-const LOOPBACK = parseIpv4('127.0.0.1')!;
+const [GUEST, GATEWAY, HOST, LOOPBACK] = ['192.168.127.2', '192.168.127.1', '192.168.127.254', '127.0.0.1'] as const;
+
+let ipv6 = false;
+
+/**
+ * From now on benches speak IPv6, by the addresses of IPv4 behind fd00::/96. MTUs are larger by as much as headers are, so that
+ * segments have the same sizes.
+ */
+export function speakIpv6(): void {
+  ipv6 = true;
+}
+
+/** The address that stands for one of IPv4. */
+export function addressOf(text: string): IpAddress {
+  const word = parseIpv4(text)!;
+  return ipv6 ? new IpAddress(0xfd000000, 0, 0, word) : IpAddress.v4(word);
+}
+
+/** What a guest takes that says nothing of its MSS (RFC 9293 §3.7.1). */
+export function defaultMss(): number {
+  return ipv6 ? 1220 : 536;
+}
+
+/** Addresses that guests can't connect to, as far as engines know them: of IPv6 the gateway refuses the others. */
+export function blockedAddresses(): readonly string[] {
+  return ipv6 ? [] : ['169.254.169.254', '127.0.0.1', '0.0.0.1', '224.0.0.1'];
+}
+
+function ipHeader(): number {
+  return ipv6 ? 40 : 20;
+}
 
 /** What the guest sends; the bench fills in sequence numbers from what it knows when they are left out. */
 export interface GuestSegment {
@@ -96,7 +123,7 @@ export class Bench {
   readonly timers: TimerWheel;
   readonly host: FakeHost = new FakeHost(this.arena);
   readonly port: FakePort;
-  readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, GUEST);
+  readonly neighbour: Neighbour;
   readonly engine: TcpEngine;
   /** ICMP codes of unreachables sent to the guest. */
   readonly unreachable: number[] = [];
@@ -119,6 +146,8 @@ export class Bench {
     this.#batch = options.batch ?? 1 << 17;
     this.#receive = this.arena.allocate(this.#batch);
     this.port = new FakePort(this.arena, 0, options.port);
+    const { w0, w1, w2, w3 } = addressOf(GUEST);
+    this.neighbour = new Neighbour(w0, w1, w2, w3);
     this.neighbour.port = this.port;
     this.neighbour.macHi = 0x5a94;
     this.neighbour.macLo = 0xefe40cee | 0;
@@ -129,14 +158,14 @@ export class Bench {
         gateway: {
           macHi: 0x5a94,
           macLo: 0xefe40cdd | 0,
-          mtu: options.mtu ?? 1500,
-          isLocal: (address) => address.isIpv4 && address.w3 === GATEWAY,
+          mtu: (options.mtu ?? 1500) + ipHeader() - 20,
+          isLocal: (address) => address.equals(addressOf(GATEWAY)),
           icmp: { unreachable: (_packet, code) => void this.unreachable.push(code) },
         },
         timers: this.timers,
         random: new SeededRandom(7),
         host: this.host,
-        policy: new FlowPolicy({ nat: [[IpAddress.v4(HOST), IpAddress.v4(LOOPBACK)]], allowLinkLocal: false }),
+        policy: new FlowPolicy({ nat: [[addressOf(HOST), addressOf(LOOPBACK)]], allowLinkLocal: false }),
         ...(options.limits && { limits: forOneVm(options.limits) }),
       },
       () => {},
@@ -162,7 +191,7 @@ export class Bench {
     const { bytes } = this.arena;
     const data = Buffer.from(segment.data ?? '');
     const flags = segment.flags ?? ACK;
-    const at = this.#receive + this.#offset + ipv4.HEADER;
+    const at = this.#receive + this.#offset + ipHeader();
     const options = this.#writeOptions(at + tcp.HEADER, flags, segment);
     const header = tcp.HEADER + options;
     const seq = segment.seq ?? this.seq;
@@ -202,17 +231,18 @@ export class Bench {
     packet.bytes = this.arena.bytes;
     packet.port = this.port;
     packet.neighbour = this.neighbour;
-    packet.header = at - ipv4.HEADER;
+    packet.header = at - ipHeader();
     packet.payload = at;
     packet.end = at + length;
     packet.protocol = ipv4.PROTOCOL_TCP;
-    packet.source2 = packet.destination2 = MAPPED;
-    packet.source3 = GUEST;
-    packet.destination3 = parseIpv4(to)!;
-    ipv4.write(this.arena.bytes, packet.header, ipv4.HEADER + length, 0, ipv4.FLAG_DF, 64, ipv4.PROTOCOL_TCP, GUEST, packet.destination3);
+    const [source, destination] = [addressOf(GUEST), addressOf(to)];
+    packet.version = ipv6 ? 6 : 4;
+    [packet.source0, packet.source1, packet.source2, packet.source3] = [source.w0, source.w1, source.w2, source.w3];
+    [packet.destination0, packet.destination1] = [destination.w0, destination.w1];
+    [packet.destination2, packet.destination3] = [destination.w2, destination.w3];
     this.engine.input(packet);
     this.#offset += length + 128;
-    assert.ok(this.#offset + ipv4.HEADER <= this.#batch, 'the batch is larger than the bench has room for');
+    assert.ok(this.#offset + ipHeader() <= this.#batch, 'the batch is larger than the bench has room for');
   }
 
   /** Ends the batch and runs the pump until nothing is left to do. */
@@ -281,7 +311,7 @@ export class Bench {
   fromHost(): FakeStream {
     const stream = new FakeStream(this.arena);
     this.host.streams.push(stream);
-    const remote = new IpAddress(0, 0, MAPPED, HOST);
+    const remote = addressOf(HOST);
     assert.ok(this.engine.connect(this.neighbour, 40000, remote, 80, stream) !== null);
     return stream;
   }
@@ -314,13 +344,10 @@ export class Bench {
 /** Fields of a frame to the guest. */
 export function decode(frame: Buffer): Sent {
   const ip = ethernet.HEADER;
-  assert.equal(ethernet.type(frame, 0), ethernet.TYPE_IPV4);
-  assert.equal(sum(frame, ip, ipv4.HEADER), 0xffff, 'IPv4 checksum');
-  assert.equal(ipv4.totalLength(frame, ip), frame.length - ip, 'IPv4 length');
-  const at = ip + ipv4.HEADER;
+  const at = ip + ipHeader();
   const length = frame.length - at;
-  const [from, to] = [ipv4.source(frame, ip), ipv4.destination(frame, ip)];
-  assert.equal(sum(frame, at, length, pseudoIpv4(from, to, ipv4.PROTOCOL_TCP, length)), 0xffff, 'TCP checksum');
+  if (ipv6) judgeIpv6(frame, ip, length);
+  else judgeIpv4(frame, ip, length);
   const header = tcp.headerLength(frame, at);
   const options = new TcpOptions();
   options.read(frame, at + tcp.HEADER, at + header);
@@ -331,11 +358,29 @@ export function decode(frame: Buffer): Sent {
     window: tcp.window(frame, at),
     data: frame.subarray(at + header),
     options,
-    from: formatIpv4(from),
+    // Of IPv6 the last word: that of the address which it stands for.
+    from: formatIpv4(frame.readInt32BE(ipv6 ? ip + 20 : ip + 12)),
     fromPort: tcp.sourcePort(frame, at),
     toPort: tcp.destinationPort(frame, at),
     length: frame.length,
   };
+}
+
+function judgeIpv4(frame: Buffer, ip: number, length: number): void {
+  assert.equal(ethernet.type(frame, 0), ethernet.TYPE_IPV4);
+  assert.equal(sum(frame, ip, ipv4.HEADER), 0xffff, 'IPv4 checksum');
+  assert.equal(ipv4.totalLength(frame, ip), frame.length - ip, 'IPv4 length');
+  const pseudo = pseudoIpv4(ipv4.source(frame, ip), ipv4.destination(frame, ip), ipv4.PROTOCOL_TCP, length);
+  assert.equal(sum(frame, ip + ipv4.HEADER, length, pseudo), 0xffff, 'TCP checksum');
+}
+
+function judgeIpv6(frame: Buffer, ip: number, length: number): void {
+  assert.equal(ethernet.type(frame, 0), ethernet.TYPE_IPV6);
+  assert.equal(frame.toString('hex', ip, ip + 4), '60000000');
+  assert.deepEqual([frame.readUInt16BE(ip + 4), frame[ip + 6], frame[ip + 7]], [length, ipv4.PROTOCOL_TCP, 64], 'IPv6 header');
+  assert.equal(frame.toString('hex', ip + 8, ip + 20), 'fd0000000000000000000000');
+  // Both addresses, length and protocol: the pseudo header is what stands there.
+  assert.equal(sum(frame, ip + 8, 32 + length, length + ipv4.PROTOCOL_TCP), 0xffff, 'TCP checksum');
 }
 
 export function names(flags: number): string {

@@ -1,19 +1,17 @@
 /** Connections that a host opens to a guest: what the host does before the guest has answered is not forgotten. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IpAddress, parseIpv4 } from '../../../src/packet/address.ts';
-import { ACK, Bench, FIN, PSH, RST, SYN } from './bench.ts';
+import { ACK, addressOf, Bench, FIN, PSH, RST, SYN } from './bench.ts';
 import { ECONNRESET } from '../../../src/system/errno.ts';
 import { FakeStream } from './fake-host.ts';
 
-const GATEWAY = IpAddress.v4(parseIpv4('192.168.127.1')!);
 const PORTS = { guestPort: 22, port: 20_000, to: '192.168.127.1' };
 
 /** Opens a connection for a host side to which `before` has happened. */
 function open(bench: Bench, before: (stream: FakeStream) => void = () => {}): FakeStream {
   const stream = new FakeStream(bench.arena);
   before(stream);
-  assert.ok(bench.engine.connect(bench.neighbour, PORTS.guestPort, GATEWAY, PORTS.port, stream) !== null);
+  assert.ok(bench.engine.connect(bench.neighbour, PORTS.guestPort, addressOf(PORTS.to), PORTS.port, stream) !== null);
   bench.round();
   bench.expect({ flags: SYN });
   return stream;

@@ -1,7 +1,7 @@
 /** Exchanges that have a name in the literature, each as a script of its own; see also states/, wrap.test.ts and endings.test.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ACK, Bench, FIN, PSH, RST, SYN, URG } from './bench.ts';
+import { ACK, Bench, defaultMss, FIN, PSH, RST, SYN, URG } from './bench.ts';
 
 test('simultaneous open: both SYNs cross, both are answered, and data flows both ways (RFC 9293 §3.5, figure 7)', () => {
   const bench = new Bench();
@@ -70,18 +70,18 @@ test("data, and the end, in the guest's SYN-ACK are taken", () => {
   assert.equal(stream.shut, true);
 });
 
-test("a guest's SYN-ACK without options means 536 bytes, no SACK, no scale either way", () => {
+test("a guest's SYN-ACK without options means 536 bytes (1220 with IPv6), no SACK, no scale either way", () => {
   const bench = new Bench();
   const stream = bench.fromHost();
   const { seq } = bench.expect({ flags: SYN });
-  bench.guest({ flags: SYN | ACK, seq: 5000, ack: seq + 1, options: false, window: 700 });
+  bench.guest({ flags: SYN | ACK, seq: 5000, ack: seq + 1, options: false, window: defaultMss() + 164 });
   bench.expect({ flags: ACK, window: 65_535 });
   bench.seq = 5001;
   stream.put(Buffer.alloc(2000));
   bench.round();
   assert.deepEqual(
     bench.drain().map(({ data }) => data.length),
-    [536],
+    [defaultMss()],
   );
   bench.guest({ ack: seq + 1, seq: 5050, data: 'x' });
   assert.equal(bench.drain().at(-1)!.options.sackCount, 0);
