@@ -5,6 +5,10 @@ import type { SwitchCounters } from './switch/switch-counters.ts';
 import type { ArpCounters } from './gateway/arp-responder.ts';
 import type { Gateway } from './gateway/gateway.ts';
 import type { IcmpCounters } from './gateway/icmp-input.ts';
+import type { Icmpv6Counters } from './gateway/icmpv6-input.ts';
+import type { Ipv6Gateway } from './gateway/ipv6-gateway.ts';
+import type { Ipv6Counters } from './gateway/ipv6-input.ts';
+import type { DiscoveryCounters } from './gateway/neighbour-discovery.ts';
 import type { Ipv4Counters } from './gateway/ipv4-input.ts';
 import type { ReassemblyCounters } from './gateway/reassembly.ts';
 import type { HostCounters } from './host/counters.ts';
@@ -15,6 +19,7 @@ import type { TcpEngine } from './flow/tcp/engine.ts';
 import type { UdpCounters } from './flow/udp/context.ts';
 import type { UdpEngine } from './flow/udp/engine.ts';
 import type { DhcpCounters } from './service/dhcp/server.ts';
+import type { Dhcp6Counters } from './service/dhcp6/server.ts';
 import type { DnsCounters } from './service/dns/server.ts';
 
 export interface NetworkCounters {
@@ -45,6 +50,17 @@ export interface NetworkCounters {
   readonly dhcp: Readonly<DhcpCounters>;
   readonly dns: Readonly<DnsCounters>;
   readonly host: Readonly<HostCounters>;
+  /** Only where guests have IPv6: what is counted above for IPv4. */
+  readonly ipv6?: {
+    readonly packets: Readonly<Ipv6Counters>;
+    readonly reassembly: Readonly<ReassemblyCounters>;
+    readonly icmp: Readonly<Icmpv6Counters>;
+    readonly icmpErrors: NetworkCounters['icmpErrors'];
+    readonly discovery: Readonly<DiscoveryCounters>;
+    /** Router advertisements, to one guest and to all. */
+    readonly advertiser: { readonly answered: number; readonly unsolicited: number; readonly dropNoRoom: number };
+    readonly dhcp: Readonly<Dhcp6Counters>;
+  };
 }
 
 /** Where they stand. */
@@ -56,6 +72,7 @@ export interface CountingParts {
   readonly udp: UdpEngine;
   readonly echo: { readonly counters: EchoCounters };
   readonly dhcp: { readonly counters: DhcpCounters };
+  readonly dhcp6: { readonly counters: Dhcp6Counters } | undefined;
   readonly dns: { readonly counters: DnsCounters };
   readonly host: { readonly counters: HostCounters };
 }
@@ -82,6 +99,22 @@ export function collectCounters({ ports, gateway, tcp, udp, ...parts }: Counting
     dhcp: parts.dhcp.counters,
     dns: parts.dns.counters,
     host: parts.host.counters,
+    ...(gateway.ipv6 === null || parts.dhcp6 === undefined ? {} : { ipv6: ipv6Of(gateway.ipv6, parts.dhcp6.counters) }),
+  };
+}
+
+function ipv6Of(
+  { counters, fragments, icmpInput, icmp, discovery, advertiser }: Ipv6Gateway,
+  dhcp: Dhcp6Counters,
+): NonNullable<NetworkCounters['ipv6']> {
+  return {
+    packets: counters,
+    reassembly: fragments.reassembly.counters,
+    icmp: icmpInput.counters,
+    icmpErrors: icmp,
+    discovery: discovery.counters,
+    advertiser,
+    dhcp,
   };
 }
 

@@ -433,6 +433,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       udp: this.#udp,
       echo: this.#echo,
       dhcp: this.#dhcp,
+      dhcp6: this.#dhcp6?.server,
       dns: this.#dns,
       host: this.#host,
     });

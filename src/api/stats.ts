@@ -34,7 +34,7 @@ export function stats({ counters }: Counted): unknown {
     BytesSent: ports.txBytes,
     DroppedPackets:
       frames.runts + frames.badSource + frames.hairpin + frames.unknownUnicast + switchDrops(frames) + gateway.unknownEtherType,
-    ICMP: { V4: icmp(counters), V6: ICMP6 },
+    ICMP: { V4: icmp(counters), V6: icmp6(counters) },
     IGMP,
     IP: ip(counters),
     NICs: nics(counters),
@@ -105,16 +105,57 @@ function zeros(names: string): Record<string, number> {
   return Object.fromEntries(names.split(' ').map((name) => [name, 0]));
 }
 
-const ICMP6_PACKETS = zeros(
-  'EchoRequest EchoReply DstUnreachable PacketTooBig TimeExceeded ParamProblem RouterSolicit RouterAdvert NeighborSolicit ' +
-    'NeighborAdvert RedirectMsg MulticastListenerQuery MulticastListenerReport MulticastListenerReportV2 MulticastListenerDone',
-);
-
-/** The gateway has no IPv6. */
-const ICMP6 = {
-  PacketsSent: { ICMPv6PacketStats: ICMP6_PACKETS, ...zeros('Dropped RateLimited') },
-  PacketsReceived: { ICMPv6PacketStats: ICMP6_PACKETS, ...zeros('Unrecognized Invalid RouterOnlyPacketsDroppedByHost') },
+/** Types of ICMPv6 (RFC 4443, RFC 4861, RFC 2710, RFC 3810) by the names they are shown by. */
+const ICMP6_TYPES = {
+  EchoRequest: 128,
+  EchoReply: 129,
+  DstUnreachable: 1,
+  PacketTooBig: 2,
+  TimeExceeded: 3,
+  ParamProblem: 4,
+  RouterSolicit: 133,
+  RouterAdvert: 134,
+  NeighborSolicit: 135,
+  NeighborAdvert: 136,
+  RedirectMsg: 137,
+  MulticastListenerQuery: 130,
+  MulticastListenerReport: 131,
+  MulticastListenerReportV2: 143,
+  MulticastListenerDone: 132,
 };
+
+function icmp6Packets(of: (type: number) => number): unknown {
+  return Object.fromEntries(Object.entries(ICMP6_TYPES).map(([name, type]) => [name, of(type)]));
+}
+
+/** Zeros where guests have no IPv6. */
+function icmp6({ ipv6, echo }: NetworkCounters): unknown {
+  const sent = (type: number): number => {
+    if (ipv6 === undefined) return 0;
+    if (type === ICMP6_TYPES.EchoReply) return ipv6.icmp.echoAnswered + echo.replies6;
+    if (type === ICMP6_TYPES.RouterAdvert) return ipv6.advertiser.answered + ipv6.advertiser.unsolicited;
+    if (type === ICMP6_TYPES.NeighborSolicit) return ipv6.discovery.solicited;
+    if (type === ICMP6_TYPES.NeighborAdvert) return ipv6.discovery.answered;
+    return ipv6.icmpErrors.ofType[type]!;
+  };
+  const { icmp: received, discovery } = ipv6 ?? {};
+  const malformed = (received?.dropMalformed ?? 0) + (received?.dropChecksum ?? 0) + (discovery?.malformed ?? 0);
+  return {
+    PacketsSent: {
+      ICMPv6PacketStats: icmp6Packets(sent),
+      // What finds no room is not counted by itself.
+      Dropped: 0,
+      RateLimited: ipv6?.icmpErrors.suppressed ?? 0,
+    },
+    PacketsReceived: {
+      ICMPv6PacketStats: icmp6Packets((type) => received?.ofType[type] ?? 0),
+      Unrecognized: received?.dropOther ?? 0,
+      Invalid: malformed,
+      // The gateway is a router.
+      RouterOnlyPacketsDroppedByHost: 0,
+    },
+  };
+}
 
 const IGMP_PACKETS = zeros('MembershipQuery V1MembershipReport V2MembershipReport V3MembershipReport LeaveGroup');
 
@@ -129,24 +170,28 @@ function packetsSent({ ports, switch: frames, arp: counters }: NetworkCounters):
   return ports.txFrames - frames.copies - counters.answered;
 }
 
-function malformed({ ipv4 }: NetworkCounters): number {
-  return ipv4.dropShort + ipv4.dropVersion + ipv4.dropHeaderLength + ipv4.dropTotalLength;
+function malformed({ ipv4, ipv6 }: NetworkCounters): number {
+  const six = ipv6 === undefined ? 0 : ipv6.packets.dropShort + ipv6.packets.dropVersion + ipv6.packets.dropPayloadLength;
+  return ipv4.dropShort + ipv4.dropVersion + ipv4.dropHeaderLength + ipv4.dropTotalLength + six;
 }
 
 function ip(counters: NetworkCounters): unknown {
-  const { ipv4, reassembly, udp: datagrams, udpServices } = counters;
+  const { ipv4, reassembly, udp: datagrams, udpServices, ipv6 } = counters;
+  const received = ipv4.received + (ipv6?.packets.received ?? 0);
+  const fragments = (ipv6?.reassembly.malformed ?? 0) + (ipv6?.reassembly.overlapping ?? 0);
+  const { dropSource = 0, dropSpoofed = 0, dropDestination = 0, delivered = 0 } = ipv6?.packets ?? {};
   return {
-    PacketsReceived: ipv4.received,
-    ValidPacketsReceived: ipv4.received - malformed(counters),
+    PacketsReceived: received,
+    ValidPacketsReceived: received - malformed(counters),
     // IP can't be switched off.
     DisabledPacketsReceived: 0,
-    InvalidDestinationAddressesReceived: ipv4.dropDestination,
-    InvalidSourceAddressesReceived: ipv4.dropSource + ipv4.dropSpoofed,
-    PacketsDelivered: ipv4.delivered,
+    InvalidDestinationAddressesReceived: ipv4.dropDestination + dropDestination,
+    InvalidSourceAddressesReceived: ipv4.dropSource + ipv4.dropSpoofed + dropSource + dropSpoofed,
+    PacketsDelivered: ipv4.delivered + delivered,
     PacketsSent: packetsSent(counters),
     OutgoingPacketErrors: datagrams.dropNoRoom + udpServices.dropped,
     MalformedPacketsReceived: malformed(counters),
-    MalformedFragmentsReceived: reassembly.malformed + reassembly.overlapping,
+    MalformedFragmentsReceived: reassembly.malformed + reassembly.overlapping + fragments,
     // There is no packet filter; IP options are skipped unread; and the gateway's flows are connections of the host, not forwarded packets.
     ...zeros(
       'IPTablesPreroutingDropped IPTablesInputDropped IPTablesForwardDropped IPTablesOutputDropped IPTablesPostroutingDropped ' +
@@ -161,7 +206,7 @@ function ip(counters: NetworkCounters): unknown {
 }
 
 function nics(counters: NetworkCounters): unknown {
-  const { ports, switch: frames, gateway, arp: resolution, ipv4, tcp: segments, udp: datagrams, icmp: messages } = counters;
+  const { ports, switch: frames, gateway, arp: resolution, ipv4, ipv6, tcp: segments, udp: datagrams, icmp: messages } = counters;
   return {
     MalformedL4RcvdPackets: segments.dropMalformed + datagrams.dropMalformed + messages.dropMalformed,
     TxPacketsDroppedNoBufferSpace: ports.txDropped,
@@ -170,7 +215,10 @@ function nics(counters: NetworkCounters): unknown {
       Packets: ports.txFrames - frames.copies + resolution.solicited,
       Bytes: ports.txBytes - frames.copiedBytes + resolution.solicited * ARP_FRAME,
     },
-    Rx: { Packets: resolution.received + ipv4.received + gateway.unknownEtherType, Bytes: gateway.receivedBytes },
+    Rx: {
+      Packets: resolution.received + ipv4.received + (ipv6?.packets.received ?? 0) + gateway.unknownEtherType,
+      Bytes: gateway.receivedBytes,
+    },
     // The gateway's interface can't be switched off.
     DisabledRx: zeros('Packets Bytes'),
     Neighbor: {

@@ -48,7 +48,9 @@ export interface EchoOptions {
 
 export class EchoCounters {
   requests = 0;
+  /** Of IPv4, and of IPv6. */
   replies = 0;
+  replies6 = 0;
   blocked = 0;
   /** The host allows neither ping sockets nor raw ones. */
   notPermitted = 0;
@@ -249,7 +251,7 @@ export class EchoForwarder implements Transport {
       const protocol = v4 ? ipv4.PROTOCOL_ICMP : PROTOCOL_ICMPV6;
       icmp.write(arena.bytes, at, v4 ? icmp.ECHO_REPLY : ECHO_REPLY_6, 0, (flow.identifier << 16) | flow.endpoint.sequence);
       icmp.setChecksum(arena.bytes, at, finish(sum(at, size, v4 ? 0 : addresses.addressSum + protocol + size)));
-      if (family.send(gateway, neighbour, addresses, protocol, at, size)) this.counters.replies++;
+      if (family.send(gateway, neighbour, addresses, protocol, at, size)) this.counters[v4 ? 'replies' : 'replies6']++;
     }
     return true;
   }

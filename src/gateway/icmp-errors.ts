@@ -18,12 +18,11 @@ const BURST = 50;
 const QUOTE = 576 - ipv4.HEADER - icmp.HEADER;
 
 export class IcmpErrors {
-  /** Where errors about IPv6 packets are made. */
-  ipv6: Icmpv6Errors | null = null;
   sent = 0;
   suppressed = 0;
   /** Of those sent, by type. */
   readonly ofType: Float64Array = new Float64Array(256);
+  #ipv6: Icmpv6Errors | null = null;
   readonly #arena: Arena;
   readonly #sum: Sum;
   readonly #timers: TimerWheel;
@@ -43,9 +42,14 @@ export class IcmpErrors {
     this.#scratch = arena.allocate(4096);
   }
 
+  /** Where errors about IPv6 packets are made. */
+  set ipv6(errors: Icmpv6Errors | null) {
+    this.#ipv6 = errors;
+  }
+
   /** Destination unreachable; codes in src/packet/icmpv4.ts, whatever the packet's version. */
   unreachable(packet: InboundPacket, code: number): void {
-    if (packet.version === 6) return this.ipv6?.unreachable(packet, code);
+    if (packet.version === 6) return this.#ipv6?.unreachable(packet, code);
     this.#send(packet, icmp.UNREACHABLE, code, 0, this.#answerer(packet));
   }
 
@@ -54,7 +58,7 @@ export class IcmpErrors {
    * gateway's own). `mtu`: of a packet that is too large, the next hop's in bytes (RFC 1191 §4, RFC 4443 §3.2), else 0.
    */
   relay(packet: InboundPacket, type: number, code: number, mtu: number, from: IpAddress | null): void {
-    if (packet.version === 6) this.ipv6?.relay(packet, type, code, mtu, from);
+    if (packet.version === 6) this.#ipv6?.relay(packet, type, code, mtu, from);
     else this.#send(packet, type, code, mtu & 0xffff, from === null ? this.#gateway : from.w3);
   }
 

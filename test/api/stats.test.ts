@@ -6,6 +6,9 @@ import { createSocket } from 'node:dgram';
 import { test } from 'node:test';
 import type { SoftSocket } from '../../src/testing/index.ts';
 import { attachGuest } from '../../src/testing/index.ts';
+import { stats } from '../../src/api/stats.ts';
+import { VirtualNetwork } from '../../src/network.ts';
+import { frame6, icmp6, solicitation } from '../gateway/bench6.ts';
 import { until } from '../guest/process.ts';
 import { bench, type Bench } from './fixture.ts';
 
@@ -230,4 +233,31 @@ test('§13.5: frames that the gateway can not use are dropped, malformed packets
   assert.equal(change['IP.MalformedPacketsReceived'], 1);
   assert.equal(change['NICs.Rx.Packets'], 2);
   assert.equal(change['NICs.Rx.Bytes'], 32);
+});
+
+test('§13.5: of a network with IPv6 its packets and ICMPv6 messages are counted too', async (t) => {
+  const network = await VirtualNetwork.create({ subnet6: 'fd01:2:3:4::/64' });
+  t.after(() => network.close());
+  const answers: Buffer[] = [];
+  const port = network.attachMemory('raw', (bytes, at, length) => void answers.push(Buffer.from(bytes.subarray(at, at + length))));
+  const multicast = { destination: 'ff02::2' };
+  port.send(icmp6(133, Buffer.alloc(4), multicast));
+  port.send(solicitation('fd01:2:3:4::1'));
+  port.send(icmp6(128, Buffer.alloc(4)));
+  port.send(icmp6(128, Buffer.alloc(4), { source: '2001:db8::1' }));
+  port.send(frame6({ destination: 'fd01:2:3:4::77' }));
+  port.send(frame6({ next: 60, payload: Buffer.from('11004504', 'hex') }));
+  await until(() => answers.length >= 4, 'the answers');
+  const { ICMP, IP } = stats(network) as {
+    ICMP: { V6: Record<string, Record<string, Record<string, number>>> };
+    IP: Record<string, number>;
+  };
+  const sent = ICMP.V6['PacketsSent']!['ICMPv6PacketStats']!;
+  const received = ICMP.V6['PacketsReceived']!['ICMPv6PacketStats']!;
+  const [out, into] = [sent, received].map((of) => Object.fromEntries(Object.entries(of).filter(([, count]) => count > 0)));
+  assert.deepEqual(out, { EchoReply: 1, DstUnreachable: 1, RouterAdvert: 1, NeighborAdvert: 1 });
+  assert.deepEqual(into, { EchoRequest: 1, RouterSolicit: 1, NeighborSolicit: 1 });
+  assert.deepEqual([IP['PacketsReceived'], IP['InvalidSourceAddressesReceived'], IP['InvalidDestinationAddressesReceived']], [6, 1, 1]);
+  const { ipv6 } = network.counters;
+  assert.deepEqual([ipv6!.packets.dropExtensions, ipv6!.advertiser.answered, ipv6!.dhcp.replies], [1, 1, 0]);
 });

@@ -35,6 +35,7 @@ describe('the package as it is published', () => {
     assert.deepEqual(pages.toSorted(), [
       'CHANGELOG.md',
       'README.md',
+      'docs/addressing.md',
       'docs/compatibility.md',
       'docs/errors.md',
       'docs/guests.md',
