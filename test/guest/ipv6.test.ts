@@ -21,10 +21,10 @@ const OWN = `${PREFIX}:5894:efff:fee4:cee`;
 const BULK = 50_000_000;
 
 /** The guest's kernel has heard of the router and tested the address that it has made. */
-async function configured(guest: Namespace): Promise<void> {
+async function configured(guest: Namespace, address = OWN): Promise<void> {
   for (let tries = 0; tries < 100; tries++) {
     const addresses = await guest.succeed('ip', '-6', 'addr', 'show', 'dev', 'tap0');
-    if (addresses.includes(`inet6 ${OWN}/64`) && !addresses.includes('tentative')) return;
+    if (addresses.includes(`inet6 ${address}/64`) && !addresses.replaceAll('dadfailed tentative', '').includes('tentative')) return;
     await delay(100);
   }
   assert.fail(`no address:\n${await guest.succeed('ip', '-6', 'addr')}`);
@@ -140,22 +140,14 @@ print('all')
       echo.close();
     });
 
-    test('hears at once what is not there: closed ports, other guests', async () => {
+    test('hears at once of ports that are closed', async () => {
       const closed = createServer().listen(0, '::1');
       await once(closed, 'listening');
       const { port } = closed.address() as { port: number };
       closed.close();
-      for (const [url, message] of [
-        [`http://[${HOST}]:${port}/`, /Connection refused|Failed to connect/],
-        [`http://[${PREFIX}::99]:80/`, /No route to host|Failed to connect|Couldn't connect/],
-      ] as const) {
-        const started = performance.now();
-        const { stderr, status } = await guest.run('curl', '-6', '-sS', '--max-time', '20', url);
-        assert.match(stderr, message);
-        assert.notEqual(status, 0);
-        // A guest's own neighbour discovery takes three seconds to give up.
-        assert.ok(performance.now() - started < 6000);
-      }
+      const { stderr, status } = await guest.run('curl', '-6', '-sS', '--max-time', '20', `http://[${HOST}]:${port}/`);
+      assert.match(stderr, /Connection refused|Failed to connect/);
+      assert.notEqual(status, 0);
       const udp = `
 import socket
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -169,6 +161,33 @@ except ConnectionRefusedError:
 `;
       assert.equal(await guest.succeed('python3', '-c', udp), 'refused\n');
     });
+
+    if (ipv4)
+      test('reaches another VM, and takes nothing from it', async () => {
+        const other = await Namespace.create(gvproxy.socket, '5a:94:ef:e4:0c:ef');
+        const address = `${PREFIX}:5894:efff:fee4:cef`;
+        await configured(other, address);
+        assert.match(await guest.succeed('ping', '-6', '-c', '2', '-i', '0.2', '-W', '2', address), / 0% packet loss/);
+        const server = other.start('python3', '-m', 'http.server', '--bind', '::', '8080');
+        const fetched = await guest.run(
+          'curl',
+          '-6',
+          '-sS',
+          '--retry',
+          '20',
+          '--retry-connrefused',
+          '--retry-delay',
+          '1',
+          `http://[${address}]:8080/`,
+        );
+        assert.match(fetched.stdout, /Directory listing/);
+        await server.kill();
+        // The kernel finds out that somebody has the address, before it uses it.
+        await other.succeed('ip', 'addr', 'add', `${OWN}/64`, 'dev', 'tap0');
+        await configured(other, address);
+        assert.match(await other.succeed('ip', '-6', 'addr', 'show', 'dev', 'tap0'), new RegExp(`${OWN}/64 .*dadfailed`));
+        await other.remove();
+      });
 
     test('is reached from the host through a port', async () => {
       const server = guest.start('python3', '-m', 'http.server', '--bind', '::', '8080');
