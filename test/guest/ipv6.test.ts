@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -189,22 +189,20 @@ except ConnectionRefusedError:
         await other.remove();
       });
 
-    test('is reached from the host through a port', async () => {
+    test('is reached from the host through ports, one of which it has exposed itself', async () => {
       const server = guest.start('python3', '-m', 'http.server', '--bind', '::', '8080');
-      const port = freePort();
+      const expose = ['http:/unix/services/forwarder/expose', '-d'];
+      const [port, own] = [freePort(), freePort()];
       const body = JSON.stringify({ local: `[::1]:${port}`, remote: `[${OWN}]:8080` });
-      await succeed('curl', ['-sS', '--fail', '--unix-socket', api, 'http:/unix/services/forwarder/expose', '-d', body]);
-      let answer = '';
-      for (let tries = 0; tries < 50 && !answer.startsWith('HTTP/1.0 200'); tries++) {
-        const socket = connect(port, '::1');
-        socket.on('error', () => {});
-        socket.write('GET / HTTP/1.0\r\n\r\n');
-        answer = '';
-        socket.on('data', (chunk) => (answer += chunk.toString()));
-        await new Promise((resolve) => socket.once('close', resolve));
-        await delay(50);
+      await succeed('curl', ['-sS', '--fail', '--unix-socket', api, ...expose, body]);
+      const asked = JSON.stringify({ local: `[::1]:${own}`, remote: ':8080' });
+      await guest.succeed('curl', '-6', '-sS', '--fail', `http://[${GATEWAY}]/services/forwarder/expose`, '-d', asked);
+      for (const each of [port, own]) {
+        const options = ['-sS', '--fail', '--retry', '20', '--retry-connrefused', '--retry-all-errors', '--retry-delay', '1'];
+        assert.match(await succeed('curl', [...options, `http://[::1]:${each}/`]), /Directory listing/);
       }
-      assert.match(answer, /^HTTP\/1\.0 200/);
+      const forwards = await succeed('curl', ['-sS', '--unix-socket', api, 'http:/unix/services/forwarder/all']);
+      assert.ok(forwards.includes(`"remote":"[${OWN}]:8080"`), forwards);
       await server.kill();
     });
 
