@@ -16,4 +16,6 @@ export interface NetworkEvents {
   stationGone: [mac: string, port: Port];
   /** A guest was given an IPv4 address, or keeps it for another hour. */
   lease: [address: string, mac: string];
+  /** The capture file takes no more: its disk is full, for one. The network goes on. */
+  captureEnded: [error: Error];
 }

@@ -265,6 +265,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     });
     if (captureFile === undefined) return;
     this.#capture = new Capture(captureFile, this.#wallClock());
+    this.#capture.onEnd = (error) => this.emit('captureEnded', error);
     this.#links.taps.add(this.#capture);
   }
 

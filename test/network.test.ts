@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -143,6 +144,22 @@ test('is closed for good: what comes later throws and opens nothing', async () =
   assert.equal(descriptors(), before);
   assert.equal(existsSync(`${folder}/vm.sock`), false);
   assert.equal(await isListening(port), false);
+});
+
+test('a capture that can not be written any more ends, which is told of once, and the network goes on', async () => {
+  const captureFile = join(temporaryFolder(), 'capture.pcapng');
+  execFileSync('mkfifo', [captureFile]);
+  const reader = openSync(captureFile, constants.O_RDONLY | constants.O_NONBLOCK);
+  const network = await VirtualNetwork.create({ captureFile });
+  const told: (string | undefined)[] = [];
+  network.on('captureEnded', (error: NodeJS.ErrnoException) => void told.push(error.code));
+  const { guest } = attachGuest(network, '5a:94:ef:e4:0c:ee');
+  await guest.dhcp();
+  assert.deepEqual(told, []);
+  closeSync(reader);
+  for (let i = 0; i < 3; i++) await guest.ping('192.168.127.1');
+  assert.deepEqual(told, ['EPIPE']);
+  await network.close();
 });
 
 test('closing while a socket is being opened closes that too', async () => {

@@ -35,6 +35,7 @@ export interface Run {
 /** Resolves when everything listens. Rejects with what the log is to say. */
 export async function start(run: Run): Promise<void> {
   const { config, control, network, notifications } = run;
+  network.on('captureEnded', (error) => run.log.error(`the capture has ended, the network goes on: ${error.message}`));
   network.forwards.openSshTunnel = sshTunnels(run);
   if (control !== undefined) await serveControl(run, control);
   for (const url of config.listen) await serveHost(run, url, 'listen');

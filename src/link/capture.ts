@@ -6,8 +6,9 @@ import type { FrameTap } from './port.ts';
 const BUFFER = 1 << 20;
 
 export class Capture implements FrameTap {
-  /** What ended the capture. */
-  error: Error | null = null;
+  /** Hears what has ended the capture. */
+  onEnd: ((error: Error) => void) | null = null;
+  #ended = false;
   readonly #fd: number;
   readonly #bytes: Uint8Array = new Uint8Array(BUFFER);
   readonly #view: DataView = new DataView(this.#bytes.buffer);
@@ -36,19 +37,22 @@ export class Capture implements FrameTap {
   }
 
   #add(bytes: Uint8Array, at: number, length: number, direction: number): void {
-    if (this.error !== null) return;
+    if (this.#ended) return;
     if (this.#filled + packetBlockSize(length) > BUFFER) this.flush();
     this.#filled += writePacketBlock(this.#bytes, this.#view, this.#filled, bytes, at, length, direction, this.#now());
   }
 
   flush(): void {
     if (this.#filled === 0) return;
-    try {
-      writeSync(this.#fd, this.#bytes, 0, this.#filled);
-    } catch (error) {
-      this.error = error as Error;
-    }
+    const filled = this.#filled;
     this.#filled = 0;
+    try {
+      // A disk that gets full takes a part: the rest says why.
+      for (let written = 0; written < filled;) written += writeSync(this.#fd, this.#bytes, written, filled - written);
+    } catch (error) {
+      this.#ended = true;
+      this.onEnd?.(error as Error);
+    }
   }
 
   close(): void {
