@@ -12,7 +12,7 @@
  * a sender beyond is refused until another has gone. Who may send is who may open the socket's file; guests have no part in addresses.
  */
 import { SO_RCVBUF, SO_SNDBUF, SOCK_DGRAM, SOL_SOCKET } from '../system/constants.ts';
-import { ECONNREFUSED, ENOENT, EPERM } from '../system/errno.ts';
+import { ECONNREFUSED, ENOENT, EPERM, errnoText } from '../system/errno.ts';
 import { setOption } from '../system/socket-options.ts';
 import { close } from '../system/syscalls.ts';
 import { connectDatagram, succeed } from '../system/unix-datagram.ts';
@@ -138,6 +138,7 @@ export class VfkitListener implements Link {
     // What has gone already needs no port; and one that can't be sent to would be refused by its first frame.
     const fd = connectDatagram(address);
     if (fd < 0 && fd !== -EPERM) {
+      if (!isGone(fd)) this.#complain(`cannot send to ${path}, which is refused: ${errnoText(-fd)}`);
       before?.port.close(`${path} has gone`);
       return null;
     }
@@ -211,7 +212,7 @@ export class VfkitListener implements Link {
     for (const vm of [...this.#vms.values()]) {
       const answer = connectDatagram(vm.address);
       if (answer >= 0) close(answer);
-      if (answer === -ECONNREFUSED || answer === -ENOENT) vm.port.close('cannot read size from socket: the VM has closed its socket');
+      if (isGone(answer)) vm.port.close('cannot read size from socket: the VM has closed its socket');
     }
     if (this.#vms.size > 0) this.#environment.loop.timers.arm(this.#search, SEARCH);
   }
@@ -261,6 +262,11 @@ class Home implements MessageSocketOwner {
 
   /** What an earlier datagram's delivery left behind: sending tells of it, too. */
   failed(): void {}
+}
+
+/** Of connectDatagram: nobody has a socket there any more. */
+function isGone(answer: number): boolean {
+  return answer === -ECONNREFUSED || answer === -ENOENT;
 }
 
 /** Nobody can send to it. */

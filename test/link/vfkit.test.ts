@@ -7,6 +7,8 @@ import { MAXIMUM_PORTS } from '../../src/link/stream-ports.ts';
 import { openVfkit, type VfkitListener } from '../../src/link/vfkit.ts';
 import { ManualClock } from '../../src/runtime/clock.ts';
 import { SOCK_DGRAM } from '../../src/system/constants.ts';
+import { close } from '../../src/system/syscalls.ts';
+import { listenUnix } from '../../src/system/unix-listener.ts';
 import { MessageEnd, UnconnectedEnd, type VmEnd } from './vm-ends.ts';
 import { descriptors, numbered, numberOf, World } from './world.ts';
 
@@ -108,6 +110,17 @@ test('§6.6: a sender without an address is refused, counted, and told of once',
   assert.deepEqual(world.events, ['refused: vfkit socket address is empty']);
   assert.equal(heard.length, 0);
   await speaks(vm('named'), 6);
+});
+
+test('a sender that can not be sent to is refused, and told of with the reason', async () => {
+  const end = vm('moved');
+  end.send(VFKT);
+  unlinkSync(own('moved'));
+  const { fd } = listenUnix(own('moved'), 1);
+  await world.until(() => world.events.length > 0, 'a refusal');
+  assert.deepEqual(world.events, [`refused: cannot send to ${own('moved')}, which is refused: protocol wrong type for socket`]);
+  assert.equal(world.ports.length, 0);
+  close(fd);
 });
 
 test('a VM that is killed and started anew at its address gets another port before the old one goes', async () => {
