@@ -3,7 +3,7 @@
  *
  *     IPv4  from the VM's own address, or from 0.0.0.0 to ask for one (UDP 68 → 67)
  *     ARP   from the VM's own addresses, or from 0.0.0.0 to probe (RFC 5227)
- *     never from a DHCP server (UDP from 67 or 547, to a client's 68 or 546) or a router (RFC 6105: ICMPv6 134), nor with VLAN tags,
+ *     never from a DHCP server (UDP from 67 or 547, to a client's 68 or 546) or a router (RFC 6105: ICMPv6 134), nor with VLAN tags or SNAP,
  *           behind which all of it could hide; nor with an open checksum in what was looked at, which whoever completes it writes over
  *
  * Other protocols pass; IPv6 has no leases to go by. A VM keeps an address after its lease's time until another one gets it.
@@ -18,6 +18,9 @@ import type { Port } from '../link/port.ts';
 
 const TYPE_VLAN = 0x8100;
 const TYPE_SERVICE_VLAN = 0x88a8;
+/** IEEE 802.3 §3.2.6: up to here the type is a length, and LLC follows; RFC 1042: SNAP, which any of these protocols can be in. */
+const LONGEST_LLC = 1500;
+const SNAP = 0xaaaa;
 const DHCP_SERVER = 67;
 const DHCP_CLIENT = 68;
 const IPV6_HEADER = 40;
@@ -87,6 +90,7 @@ export class AddressGuard {
     if (type === ethernet.TYPE_IPV4) return this.#ipv4(port, hi, lo, packet, end, open);
     if (type === ethernet.TYPE_ARP) return open === Infinity && this.#arp(port, hi, lo, packet, end);
     if (type === ethernet.TYPE_IPV6) return this.#ipv6(packet, end, open);
+    if (type <= LONGEST_LLC) return packet + 2 > end || u16(this.#bytes, packet) !== SNAP;
     return type !== TYPE_VLAN && type !== TYPE_SERVICE_VLAN;
   }
 

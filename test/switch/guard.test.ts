@@ -188,6 +188,7 @@ test('no VM is a DHCP server or a router, whatever it hides it in', () => {
     '86dd6000',
     '81000000' + ipv4(address(3), 6, ''),
     '88a80000' + ipv4(address(3), 6, ''),
+    '0024aaaa03000000' + arp(2, mac(0), address(3)),
   ];
   for (const body of hidden) assert.equal(bench.send(0, BROADCAST, mac(0), body), false, body);
   const open = [
@@ -198,6 +199,8 @@ test('no VM is a DHCP server or a router, whatever it hides it in', () => {
     ipv6('2c', '3a00000000000000' + '86000000'),
     ipv4(address(2), 17, '0043', '0001'),
     '88b5',
+    '0026424203' + '00'.repeat(35),
+    '0001',
   ];
   for (const body of open) assert.ok(bench.send(0, BROADCAST, mac(0), body), body);
 });
