@@ -37,9 +37,14 @@ export class MessagePorts implements MessagePortOwner {
       return null;
     }
     const id = this.#environment.nextId();
-    const port = MessagePort.create(id, this.#names.take(peer, id), this.#environment, this.#traits, this);
-    if (port === null) this.refused++;
-    else this.#ports.add(port);
+    const name = this.#names.take(peer, id);
+    const port = MessagePort.create(id, name, this.#environment, this.#traits, this);
+    if (port === null) {
+      this.#names.giveBack(name);
+      this.refused++;
+    } else {
+      this.#ports.add(port);
+    }
     return port;
   }
 

@@ -69,7 +69,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
 test('a VM that finds no memory is refused, and the others stay', async () => {
   const world = new World();
   const path = join(world.folder, 'bess.sock');
-  const link = openBess({ path }, world.environment);
+  const link = openBess({ path, name: 'uml' }, world.environment);
   let frames = 0;
   world.onFrame = () => void frames++;
   const first = MessageEnd.unix(SOCK_SEQPACKET, path);
@@ -86,7 +86,11 @@ test('a VM that finds no memory is refused, and the others stay', async () => {
   const third = MessageEnd.unix(SOCK_SEQPACKET, path);
   third.send(numbered(3, 60));
   await world.until(() => frames === 3, 'a frame of a third');
-  assert.equal(world.ports.length, 2);
+  assert.deepEqual(
+    world.ports.map(({ name }) => name),
+    ['uml', 'uml-2'],
+    'who was refused has taken no name',
+  );
   link.close();
   for (const end of [first, second, third]) end.close();
   world.close();
