@@ -39,6 +39,7 @@ describe('the package as it is published', () => {
       'docs/compatibility.md',
       'docs/errors.md',
       'docs/guests.md',
+      'docs/guestwire.md',
       'docs/library.md',
       'docs/limits.md',
       'docs/links.md',

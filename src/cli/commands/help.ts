@@ -12,7 +12,7 @@ export function programHelp(commands: readonly CommandDefinition[]): string {
   return `guestwire: networking for virtual machines without root
 
 ${commands.map(({ summary }, i) => `  guestwire ${forms[i]!.padEnd(width)}  ${summary}\n`).join('')}
-  guestwire COMMAND --help has a command's options and examples.
+  guestwire COMMAND --help has a command's options and examples, guestwire version the version.
   Exit status: ${STATUSES}.
 
 Programs of the package: gvproxy, gvforwarder, qemu-wrapper (drop-ins for gvisor-tap-vsock's), ssh-over-vsock, guestwire.
