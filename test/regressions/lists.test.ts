@@ -26,7 +26,7 @@ const JAVASCRIPT_STACKS: Record<string, Found> = {
     'flow/tcp/receive',
     'overlaps are delivered once across the sequence wrap',
   ],
-  'missing MSS option must mean 536': ['flow/tcp/handshake', 'a missing MSS option means 536'],
+  'missing MSS option must mean 536': ['flow/tcp/handshake', 'a missing MSS option means 536, or 1220 with IPv6'],
   'UDP flows keyed only by source port collide': ['flow/udp/engine', 'flows with the same source port to different places do not mix'],
   'IPv4 options and Ethernet padding': ['gateway/gateway', 'trims padding, follows options, and hands on exactly the payload'],
   'receive window stuck when a chunk exceeds the remaining space': [
