@@ -1,5 +1,6 @@
 /** Where guests may connect to, and what their destinations really are. */
 import { IpAddress } from '../packet/address.ts';
+import type { FlowGate } from './gate.ts';
 
 const NET_127 = 0x7f;
 const LINK_LOCAL = 0xa9fe;
@@ -16,6 +17,8 @@ export interface PolicyOptions {
 }
 
 export class FlowPolicy {
+  /** Is asked first; null: nobody is. */
+  gate: FlowGate | null = null;
   readonly #nat4: ReadonlyMap<number, IpAddress>;
   readonly #nat6: readonly (readonly [IpAddress, IpAddress])[];
   readonly #allowLinkLocal: boolean;

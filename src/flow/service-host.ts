@@ -3,7 +3,7 @@ import { IpAddress } from '../packet/address.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { DuplexEndpoint } from '../host/duplex-endpoint.ts';
 import type { DatagramListening, DatagramService, Listener, ServiceHost, StreamService } from './listener.ts';
-import type { TcpEngine } from './tcp/engine.ts';
+import type { Accept, TcpEngine } from './tcp/engine.ts';
 import type { UdpEngine } from './udp/engine.ts';
 
 export class GatewayServices implements ServiceHost {
@@ -21,12 +21,17 @@ export class GatewayServices implements ServiceHost {
   }
 
   listenStream(port: number, service: StreamService): Listener {
-    return this.#tcp.listen(port, (flow) => {
+    return this.#tcp.listen(port, this.accepting(service));
+  }
+
+  /** Takes guests' connections for a service of this process. */
+  accepting(service: StreamService): Accept {
+    return (flow) => {
       const endpoint = new DuplexEndpoint(this.#arena, this.#handed);
       endpoint.handler = flow;
       flow.endpoint = endpoint;
       const address = new IpAddress(flow.guest0, flow.guest1, flow.guest2, flow.guest3);
-      const peer = { address, port: flow.guestPort, vm: flow.neighbour.port! };
+      const peer = { address, port: flow.guestPort, vm: flow.vm };
       // A guest may go before its handshake is complete, when the service does not know of the stream yet.
       endpoint.duplex.on('error', () => {});
       flow.onEstablished = () => {
@@ -34,7 +39,7 @@ export class GatewayServices implements ServiceHost {
         this.#handed();
       };
       return true;
-    });
+    };
   }
 
   listenDatagram(port: number, service: DatagramService, options: DatagramListening = {}): Listener {

@@ -140,6 +140,10 @@ export class TcpEngine implements Transport, FlowOwner {
     if (!flow.removed) abort(this.#ctx, flow);
   }
 
+  listens(port: number): boolean {
+    return this.#listeners.has(port);
+  }
+
   /** Guests' connections to `port` of the gateway go to `accept`. Throws when the port is taken. */
   listen(port: number, accept: Accept): { close(): void } {
     if (this.#listeners.has(port)) throw new NetworkError('port-taken', `port ${port} of the gateway is already listened on`);
@@ -213,7 +217,7 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   #unmatched(packet: InboundPacket, segment: Segment, ports: boolean): void {
-    if (ports && isOpening(segment)) return openFromGuest(this.#ctx, this, packet, segment);
+    if (ports && isOpening(segment)) return openFromGuest(this.#ctx, this, packet, segment, this.#wake);
     this.#ctx.counters.dropNoFlow++;
     refuse(this.#ctx, packet, segment);
   }
@@ -228,7 +232,7 @@ export class TcpEngine implements Transport, FlowOwner {
     if (flow.state === State.TIME_WAIT && reopens(flow, segment)) {
       this.#initialSequence.pass(flow);
       this.#remove(flow);
-      return openFromGuest(ctx, this, packet, segment);
+      return openFromGuest(ctx, this, packet, segment, this.#wake);
     }
     this.#synchronized(flow, packet, segment);
   }
@@ -411,7 +415,7 @@ export class TcpEngine implements Transport, FlowOwner {
   }
 
   expired(flow: TcpFlow): void {
-    const connecting = flow.state === State.CONNECTING;
+    const connecting = flow.state === State.CONNECTING && flow.endpoint !== null;
     // Who was asleep hears of timers first: the host may have answered long ago.
     if (connecting) checkConnect(this.#ctx, flow);
     if (!connecting || flow.state === State.CONNECTING) expire(this.#ctx, flow);

@@ -8,6 +8,7 @@
  * the functions that own them are named in the README of this folder.
  */
 import type { EndpointHandler, StreamEndpoint } from '../../host/endpoint.ts';
+import type { IpAddress } from '../../packet/address.ts';
 import { Timer } from '../../runtime/timer-wheel.ts';
 import type { Neighbour } from '../../gateway/neighbour.ts';
 import type { Port } from '../../link/port.ts';
@@ -68,6 +69,8 @@ export class TcpFlow implements FlowEntry, FlowAddresses, EndpointHandler {
   readonly link: GuestLink;
   /** Null before the host side exists and after it was closed. */
   endpoint: StreamEndpoint | null = null;
+  /** Where the host connects to instead of the remote address; null: there, translated. */
+  target: { readonly address: IpAddress; readonly port: number } | null = null;
   /** For a local listener: called once the handshake is complete. */
   onEstablished: (() => void) | null = null;
   /** Called once, when the flow leaves the table. */

@@ -14,6 +14,7 @@ import type { Neighbour } from '../../gateway/neighbour.ts';
 import { startCongestion } from './congestion.ts';
 import { addressQuote } from '../family.ts';
 import type { TcpContext } from './context.ts';
+import { askGate } from './deciding.ts';
 import { type FlowOwner, type RemoteAddress, State, TcpFlow } from './flow.ts';
 import { refuse, sendMss, sendReset, sendSyn } from './output.ts';
 import { startWindow } from './receive-window.ts';
@@ -27,22 +28,16 @@ const WINDOW_SCALE = 7;
 const UNREACHABLE_NET = 0;
 const UNREACHABLE_HOST = 1;
 
-/** A SYN for which there is no flow. */
-export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: InboundPacket, segment: Segment): void {
+/** A SYN for which there is no flow. `later`: is called when something was decided about it outside its batch. */
+export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: InboundPacket, segment: Segment, later: () => void): void {
   const { counters } = ctx;
+  const { gate } = ctx.policy;
   const { destination0, destination1, destination2, destination3 } = packet;
   const destination = new IpAddress(destination0, destination1, destination2, destination3);
-  if (ctx.policy.blocked(destination)) {
-    counters.blocked++;
-    return refuse(ctx, packet, segment);
-  }
   const destinationPort = tcp.destinationPort(ctx.bytes, packet.payload);
-  const target = ctx.policy.translate(destination);
-  const accept = ctx.gateway.isLocal(destination) ? ctx.listener(destinationPort) : undefined;
-  if (accept === undefined && (ctx.gateway.isLocal(target) || ctx.policy.isRoundabout(PROTOCOL_TCP, target, destinationPort))) {
-    counters.refused++;
-    return refuse(ctx, packet, segment);
-  }
+  const accept = ctx.gateway.isLocal(destination) && !ctx.policy.blocked(destination) ? ctx.listener(destinationPort) : undefined;
+  // With a gate that is for later: it may lead the guest elsewhere.
+  if (accept === undefined && gate === null && isForbidden(ctx, destination, destinationPort)) return refuse(ctx, packet, segment);
   if (!ctx.table.shares.allows(packet.port)) {
     counters.tableFull++;
     return refuse(ctx, packet, segment);
@@ -58,20 +53,45 @@ export function openFromGuest(ctx: TcpContext, owner: FlowOwner, packet: Inbound
   takeSyn(ctx, flow, segment);
   ctx.table.add(flow);
   counters.opened++;
-  if (accept !== undefined) {
-    if (accept(flow)) connected(ctx, flow);
-    else giveUp(ctx, flow, 0);
-    return;
-  }
+  if (accept !== undefined) return openLocally(ctx, flow, accept);
   ctx.connecting.take(flow.vm);
   flow.connecting = true;
-  ctx.dial(flow);
+  if (gate === null) ctx.dial(flow);
+  else askGate(ctx, gate, flow, later);
+}
+
+/** Whether guests must not connect there; counts it. */
+export function isForbidden(ctx: TcpContext, destination: IpAddress, port: number): boolean {
+  const { counters, policy } = ctx;
+  if (policy.blocked(destination)) {
+    counters.blocked++;
+    return true;
+  }
+  const target = policy.translate(destination);
+  if (!ctx.gateway.isLocal(target) && !policy.isRoundabout(PROTOCOL_TCP, target, port)) return false;
+  counters.refused++;
+  return true;
+}
+
+/** The other end is in this process. */
+export function openLocally(ctx: TcpContext, flow: TcpFlow, accept: (flow: TcpFlow) => boolean): void {
+  endConnect(ctx, flow);
+  if (accept(flow)) connected(ctx, flow);
+  else giveUp(ctx, flow, 0);
+}
+
+/** Resets a guest whose SYN waits for its answer. */
+export function turnAway(ctx: TcpContext, flow: TcpFlow): void {
+  // RFC 9293 §3.10.7.1: <SEQ=0><ACK=SEG.SEQ+1><CTL=RST,ACK>; sndNxt is still 0.
+  sendReset(ctx, flow);
+  ctx.remove(flow);
 }
 
 /** Starts the host's connect of a flow that is CONNECTING. */
 export function connectHost(ctx: TcpContext, flow: TcpFlow): void {
-  const target = ctx.policy.translate(new IpAddress(flow.remote0, flow.remote1, flow.remote2, flow.remote3));
-  const endpoint = ctx.host.connectStream(target, flow.remotePort, flow);
+  const { target } = flow;
+  const address = target?.address ?? ctx.policy.translate(new IpAddress(flow.remote0, flow.remote1, flow.remote2, flow.remote3));
+  const endpoint = ctx.host.connectStream(address, target?.port ?? flow.remotePort, flow);
   if (typeof endpoint === 'number') return giveUp(ctx, flow, -endpoint);
   flow.endpoint = endpoint;
   armConnect(ctx, flow);
@@ -150,8 +170,7 @@ function giveUp(ctx: TcpContext, flow: TcpFlow, errno: number): void {
     ctx.gateway.icmp.unreachable(quote(ctx, flow), errno === EHOSTUNREACH ? UNREACHABLE_HOST : UNREACHABLE_NET);
   } else {
     counters.refused++;
-    // RFC 9293 §3.10.7.1: <SEQ=0><ACK=SEG.SEQ+1><CTL=RST,ACK>; sndNxt is still 0.
-    sendReset(ctx, flow);
+    return turnAway(ctx, flow);
   }
   ctx.remove(flow);
 }

@@ -12,6 +12,7 @@ import type { FlowPolicy } from '../policy.ts';
 import type { Delivery, DeliveryGateway } from './delivery.ts';
 import type { UdpFlow, UdpFlowOwner } from './flow.ts';
 import type { UdpServices } from './services.ts';
+import type { Undecided } from './undecided.ts';
 import type { UseOrder } from './use-order.ts';
 
 export interface UdpGateway extends DeliveryGateway {
@@ -81,6 +82,8 @@ export interface UdpContext extends UdpFlowOwner {
   readonly table: FlowTable<UdpFlow>;
   readonly order: UseOrder;
   readonly chain: BatchChain;
+  /** Conversations that wait for the gate. */
+  readonly undecided: Undecided;
   readonly spans: Spans;
   readonly report: DatagramReport;
   /** Where datagrams of the host are received, and their lengths. */

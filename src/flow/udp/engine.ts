@@ -15,6 +15,7 @@ import type { InboundPacket, Transport } from '../../gateway/packet.ts';
 import { type DatagramEndpoint, DatagramReport, Spans } from '../../host/endpoint.ts';
 import type { Port } from '../../link/port.ts';
 import { BatchChain } from '../batch-chain.ts';
+import type { Decision } from '../gate.ts';
 import { FlowTable } from '../flow-table.ts';
 import type { DatagramListening, DatagramService, Listener } from '../listener.ts';
 import { type UdpContext, UdpCounters, type UdpOptions } from './context.ts';
@@ -26,6 +27,7 @@ import { openFromGuest, openFromHost, OPENINGS } from './opening.ts';
 import { receiveFrom, SLOT_SIZE, SLOTS } from './receiving.ts';
 import { follow, forbidsFragments, hopsOf, sendChain } from './sending.ts';
 import { UdpServices } from './services.ts';
+import { Undecided } from './undecided.ts';
 import { UseOrder } from './use-order.ts';
 
 /** Datagrams of one batch. */
@@ -63,6 +65,7 @@ export class UdpEngine implements Transport {
       table: new FlowTable(options.maxFlows ?? DEFAULT_UDP_FLOWS, options.random),
       order: new UseOrder(),
       chain: new BatchChain(CHAIN_LIMIT),
+      undecided: new Undecided(arena, options.timers, this.counters, (packet, decision) => this.#replay(packet, decision)),
       spans: new Spans(),
       report: new DatagramReport(),
       receive: arena.allocate(SLOTS * SLOT_SIZE),
@@ -99,9 +102,19 @@ export class UdpEngine implements Transport {
   }
 
   input(packet: InboundPacket): void {
+    this.counters.datagramsIn++;
+    this.#take(packet, null);
+  }
+
+  /** A datagram that has waited for the gate. */
+  #replay(packet: InboundPacket, decision: Decision): void {
+    this.#take(packet, decision);
+    this.#wake();
+  }
+
+  #take(packet: InboundPacket, decided: Decision | null): void {
     const { counters } = this;
     const ctx = this.#ctx;
-    counters.datagramsIn++;
     const bytes = packet.bytes;
     const at = packet.payload;
     const available = packet.end - at;
@@ -128,7 +141,7 @@ export class UdpEngine implements Transport {
       packet.destination3,
       remotePort,
     );
-    const target = flow ?? openFromGuest(ctx, packet, guestPort, remotePort, length - udp.HEADER);
+    const target = flow ?? openFromGuest(ctx, packet, guestPort, remotePort, length - udp.HEADER, decided);
     if (target === null) return;
     if (ctx.chain.full) this.#sendChains();
     if (hopsOf(packet) !== target.hops || (length > target.examined && forbidsFragments(packet) !== target.hostDf)) {
@@ -215,6 +228,7 @@ export class UdpEngine implements Transport {
   /** A guest's port is gone. */
   detached(): void {
     this.inbound.detached();
+    this.#ctx.undecided.detached();
     for (const flow of [...this.#ctx.table]) if (flow.neighbour.port === null) this.#remove(flow);
     for (const flow of this.#blocked) if (!this.#waits(flow)) this.#ready(flow);
   }
@@ -252,6 +266,7 @@ export class UdpEngine implements Transport {
 
   close(): void {
     this.inbound.close();
+    this.#ctx.undecided.close();
     for (const flow of [...this.#ctx.table]) this.#remove(flow);
     this.services.close();
     this.#ctx.arena.free(this.#ctx.receive, SLOTS * SLOT_SIZE);

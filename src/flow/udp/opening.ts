@@ -8,6 +8,7 @@ import type { InboundPacket } from '../../gateway/packet.ts';
 import type { DatagramEndpoint } from '../../host/endpoint.ts';
 import { EMFILE, ENFILE } from '../../host/errno.ts';
 import type { Port } from '../../link/port.ts';
+import type { Decision } from '../gate.ts';
 import type { UdpContext } from './context.ts';
 import { UdpFlow } from './flow.ts';
 import { tellGuest } from './host-errors.ts';
@@ -25,6 +26,7 @@ export function openFromGuest(
   guestPort: number,
   remotePort: number,
   length: number,
+  decided: Decision | null = null,
 ): UdpFlow | null {
   const { gateway, policy, counters } = ctx;
   const { destination0, destination1, destination2, destination3 } = packet;
@@ -34,23 +36,32 @@ export function openFromGuest(
     counters.toServices++;
     return null;
   }
-  if (isUnconfigured(packet) || policy.blocked(destination)) {
+  const { gate } = policy;
+  if (isUnconfigured(packet) || (gate === null && decided === null && policy.blocked(destination))) {
     counters.blocked++;
     return null;
   }
-  if (ctx.openings <= 0) {
+  if (ctx.openings <= 0 && decided === null) {
     counters.dropFlood++;
     return null;
   }
+  let decision: Decision | null = decided;
+  if (gate !== null && decision === null) {
+    ctx.openings--;
+    decision = ctx.undecided.ask(gate, packet, guestPort, remotePort, ctx.receive);
+    if (decision === null) return null;
+  }
+  if (decision !== null && isTurnedAway(ctx, packet, destination, decision)) return null;
   const target = policy.translate(destination);
-  if (gateway.isLocal(target) || policy.isRoundabout(ipv4.PROTOCOL_UDP, target, remotePort)) {
+  const isAllowed = decision === null || decision.kind === 'allow';
+  if (isAllowed && (gateway.isLocal(target) || policy.isRoundabout(ipv4.PROTOCOL_UDP, target, remotePort))) {
     counters.refused++;
     gateway.icmp.unreachable(packet, icmp.CODE_PORT);
     return null;
   }
-  ctx.openings--;
+  if (decision === null) ctx.openings--;
   const flow = new UdpFlow(ctx, packet.neighbour, guestPort, destination, remotePort);
-  const endpoint = dial(ctx, target, remotePort, guestPort, flow);
+  const endpoint = openHostSide(ctx, flow, decision, target);
   if (typeof endpoint === 'number') {
     tellGuest(ctx, packet, -endpoint);
     return null;
@@ -62,6 +73,27 @@ export function openFromGuest(
   adopt(ctx, flow);
   counters.opened++;
   return flow;
+}
+
+/** The gate has refused it, or let it go where nobody may; the guest is told, or not, as without a gate. */
+function isTurnedAway(ctx: UdpContext, packet: InboundPacket, destination: IpAddress, { kind }: Decision): boolean {
+  const { counters, gateway, policy } = ctx;
+  if (kind === 'allow' && policy.blocked(destination)) {
+    counters.blocked++;
+    return true;
+  }
+  if (kind !== 'deny' && kind !== 'stream') return false;
+  counters.refused++;
+  gateway.icmp.unreachable(packet, icmp.CODE_PROHIBITED);
+  return true;
+}
+
+function openHostSide(ctx: UdpContext, flow: UdpFlow, decision: Decision | null, target: IpAddress): DatagramEndpoint | number {
+  if (decision?.kind === 'redirect') return dial(ctx, decision.address, decision.port, flow.guestPort, flow);
+  if (decision?.kind !== 'datagrams') return dial(ctx, target, flow.remotePort, flow.guestPort, flow);
+  const endpoint = decision.open();
+  endpoint.handler = flow;
+  return endpoint;
 }
 
 /** A host without descriptors gets one back from a conversation. */

@@ -51,6 +51,10 @@ export class UdpServices {
     return { close: () => void this.#services.delete(port) };
   }
 
+  has(port: number): boolean {
+    return this.#services.has(port);
+  }
+
   /** Hands the datagram to its service. False when nobody listens for it. */
   deliver(packet: InboundPacket, local: boolean, at: number, length: number): boolean {
     const port = udp.destinationPort(packet.bytes, packet.payload);
@@ -71,19 +75,22 @@ export class UdpServices {
     if (local) reply.answer(packet);
     else reply.between(this.#gateway.sourceFor(address), unconfigured ? BROADCAST : address);
     const peer = { address, port: peerPort, vm: packet.port, mac: { hi: to.macHi, lo: to.macLo } };
-    registration.service(payload, peer, (answer) => this.#send(neighbour, reply, peerPort, port, answer));
+    registration.service(payload, peer, (answer) => void this.send(neighbour, reply, peerPort, port, answer));
     return true;
   }
 
-  #send(to: Neighbour, reply: ReplyAddresses, toPort: number, fromPort: number, payload: Uint8Array): void {
+  /** False: there was no room. What is longer than a datagram can be is cut. */
+  send(to: Neighbour, reply: ReplyAddresses, toPort: number, fromPort: number, payload: Uint8Array): boolean {
     const { bytes } = this.#arena;
     const at = this.#scratch;
     const length = udp.HEADER + Math.min(payload.length, PAYLOAD);
     udp.write(bytes, at, fromPort, toPort, length);
     bytes.set(payload.subarray(0, PAYLOAD), at + udp.HEADER);
     udp.setChecksum(bytes, at, ~this.#sum(at, length, reply.addressSum + ipv4.PROTOCOL_UDP + length) & 0xffff);
-    if (reply.family.send(this.#gateway, to, reply, ipv4.PROTOCOL_UDP, at, length)) this.sent++;
+    const isSent = reply.family.send(this.#gateway, to, reply, ipv4.PROTOCOL_UDP, at, length);
+    if (isSent) this.sent++;
     else this.dropped++;
+    return isSent;
   }
 
   close(): void {

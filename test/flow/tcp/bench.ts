@@ -124,6 +124,7 @@ export class Bench {
   readonly host: FakeHost = new FakeHost(this.arena);
   readonly port: FakePort;
   readonly neighbour: Neighbour;
+  readonly policy: FlowPolicy = new FlowPolicy({ nat: [[addressOf(HOST), addressOf(LOOPBACK)]], allowLinkLocal: false });
   readonly engine: TcpEngine;
   /** ICMP codes of unreachables sent to the guest. */
   readonly unreachable: number[] = [];
@@ -165,7 +166,7 @@ export class Bench {
         timers: this.timers,
         random: new SeededRandom(7),
         host: this.host,
-        policy: new FlowPolicy({ nat: [[addressOf(HOST), addressOf(LOOPBACK)]], allowLinkLocal: false }),
+        policy: this.policy,
         ...(options.limits && { limits: forOneVm(options.limits) }),
       },
       () => {},

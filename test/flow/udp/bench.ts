@@ -122,6 +122,10 @@ export class Bench {
   readonly unreachable: number[] = [];
   readonly relayed: { type: number; code: number; mtu: number; from: string; quoted: Buffer }[] = [];
   readonly large: { destination: number; length: number; data: Buffer; macHi: number }[] = [];
+  readonly policy: FlowPolicy = new FlowPolicy({
+    nat: [[IpAddress.parse('192.168.127.254')!, IpAddress.parse('127.0.0.1')!]],
+    allowLinkLocal: false,
+  });
   readonly engine: UdpEngine;
   answer = 0;
   readonly #at: number = this.arena.allocate(1 << 20);
@@ -147,7 +151,7 @@ export class Bench {
         timers: this.timers,
         random: new SeededRandom(5),
         host: options.host?.(arena) ?? host,
-        policy: new FlowPolicy({ nat: [[IpAddress.parse('192.168.127.254')!, IpAddress.parse('127.0.0.1')!]], allowLinkLocal: false }),
+        policy: this.policy,
         maxFlows: 2 * maxFlows,
         gateway: {
           macHi: 0x5a94,
