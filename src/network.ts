@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ArgumentError, NetworkError } from './errors.ts';
 import { formatIpv4, IpAddress, parseIpv4 } from './packet/address.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from './packet/ipv4.ts';
+import { PROTOCOL_TCP } from './packet/ipv4.ts';
 import { formatMac, parseMac } from './packet/mac.ts';
 import { abortable, type Abortable } from './runtime/abortable.ts';
 import { Arena } from './runtime/arena.ts';
@@ -17,24 +17,24 @@ import { arenaSum } from './runtime/arena-checksum.ts';
 import { TurnLoop } from './runtime/turn-loop.ts';
 import { SystemRandom } from './runtime/wall-clock.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
-import { Capture } from './link/capture.ts';
 import type { LinkEvents } from './link/events.ts';
+import { Captures, type FrameCapture, type FrameObserver, observing, type TapOptions } from './link/frame-observer.ts';
 import type { Link } from './link/link.ts';
 import { Links, type SocketOptions } from './link/links.ts';
-import { LiveCapture } from './link/live-capture.ts';
+import type { LiveCapture } from './link/live-capture.ts';
 import type { FrameSink, MemoryPort } from './link/memory-port.ts';
 import { addCounters, type Port, type PortCounters, portCounters } from './link/port.ts';
 import type { LinkKind, LinkSpec } from './link/spec.ts';
 import { Switch } from './switch/switch.ts';
-import { Gateway } from './gateway/gateway.ts';
+import type { Gateway } from './gateway/gateway.ts';
 import { type DialOptions, GuestDialer } from './flow/dial.ts';
 import { EchoForwarder } from './flow/echo.ts';
 import { FlowList } from './flow/flow-list.ts';
-import type { Listener, StreamService } from './flow/listener.ts';
+import type { Peer } from './flow/listener.ts';
 import { FlowPolicy } from './flow/policy.ts';
-import { GatewayServices } from './flow/service-host.ts';
 import { TcpEngine } from './flow/tcp/engine.ts';
 import { UdpEngine } from './flow/udp/engine.ts';
+import { wireFlows } from './flow/wiring.ts';
 import { ClientAddress } from './forward/client-address.ts';
 import { ForwardError } from './forward/forward.ts';
 import { Forwards } from './forward/forwards.ts';
@@ -42,19 +42,21 @@ import type { HostForward } from './forward/host-forward.ts';
 import { SystemError } from './host/system-error.ts';
 import { LeasePool } from './service/dhcp/lease-pool.ts';
 import { DhcpServer } from './service/dhcp/server.ts';
-import { Forwarder } from './service/dns/forwarder.ts';
-import { parseHosts, parseNameservers } from './service/dns/host-files.ts';
-import { NodeUpstream, nodeFiles } from './service/dns/node-upstream.ts';
-import { DnsServer } from './service/dns/server.ts';
-import { WatchedFile } from './service/dns/watched-file.ts';
-import { Zones } from './service/dns/zones.ts';
+import type { DnsServer } from './service/dns/server.ts';
+import type { Zones } from './service/dns/zones.ts';
+import type { FlowHook } from './library/flow-hook.ts';
+import type { GuestConnection } from './library/guest-connection.ts';
+import type { GuestSocket } from './library/guest-datagrams.ts';
+import type { GuestServer } from './library/guest-server.ts';
+import { type ListenOptions, ProgramSide, type UdpOptions } from './library/program-side.ts';
 import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } from './config/forward-address.ts';
 import { interfaceLink, parseLinkUrl } from './config/link-url.ts';
 import { resolveOptions } from './config/resolve.ts';
 import type { AddressPlan } from './config/subnet.ts';
 import type { AddressPlan6 } from './config/subnet6.ts';
-import { type Dhcp6, dhcp6Of, ipv6Of } from './network-ipv6.ts';
+import { type Dhcp6, dhcp6Of } from './network-ipv6.ts';
 import { collectCounters, type NetworkCounters } from './network-counters.ts';
+import { dnsOf, gatewayOf, subnetOf } from './network-parts.ts';
 import { networkLimits } from './network-limits.ts';
 import type { NetworkEvents } from './network-events.ts';
 import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
@@ -78,11 +80,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   readonly #leases: LeasePool;
   readonly #dhcp6: Dhcp6 | null;
   readonly #zones: Zones;
-  readonly #services: GatewayServices;
+  readonly #program: ProgramSide;
   readonly #dialer: GuestDialer;
   /** Conversations with guests, to look at and to end. */
   readonly flows: FlowList;
-  #capture: Capture | null = null;
+  readonly #captures: Captures;
   readonly #links: Links;
   readonly #forwards: Forwards;
   #closed = false;
@@ -100,26 +102,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#host = new KernelNetwork(this.#loop, arena);
     const sum = arenaSum(arena);
     const random = new SystemRandom();
-    const [network, length] = options.subnet.split('/');
-    const mask = Number(length) === 0 ? 0 : -1 << (32 - Number(length));
+    const { network, mask } = subnetOf(options);
     const address = word(options.gatewayIP);
     const mac = parseMac(options.gatewayMacAddress)!;
     const limits = networkLimits(options);
-    this.#gateway = new Gateway({
-      arena,
-      sum,
-      timers,
-      random,
-      mac,
-      address,
-      subnet: word(network!) & mask,
-      mask,
-      virtualAddresses: options.gatewayVirtualIPs.map(word),
-      mtu: options.mtu,
-      ipv4: options.ipv4 ?? true,
-      ...ipv6Of(options),
-      waiting: limits.waiting,
-    });
+    this.#gateway = gatewayOf(options, { arena, sum, timers, random, waiting: limits.waiting });
     this.#switch = new Switch({
       bytes: arena.bytes,
       sum,
@@ -142,6 +129,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       },
       disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
     });
+    this.#captures = new Captures(this.#links.taps, loop.clock);
     const translated = options.hostIP6 === undefined ? options.nat : { ...options.nat, [options.hostIP6]: '::1' };
     const nat = Object.entries(translated).map(([from, to]) => [IpAddress.parse(from)!, IpAddress.parse(to)!] as const);
     const policy = new FlowPolicy({
@@ -155,24 +143,11 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#tcp = new TcpEngine({ ...shared, limits: limits.tcp }, wake);
     this.#udp = new UdpEngine({ ...shared, maxFlows: limits.udpFlows }, wake);
     this.#echo = new EchoForwarder(shared, wake);
-    gateway.transport(PROTOCOL_TCP, this.#tcp);
-    gateway.transport(PROTOCOL_UDP, this.#udp);
-    gateway.icmpInput.echo = this.#echo;
-    if (gateway.ipv6 !== null) gateway.ipv6.icmpInput.echo = this.#echo;
+    wireFlows(gateway, this.#tcp, this.#udp, this.#echo);
     gateway.ipv6?.advertiser.start();
-    gateway.onBatch(() => this.#tcp.endOfBatch());
-    gateway.onBatch(() => this.#udp.endOfBatch());
-    gateway.onBatch(() => this.#echo.endOfBatch());
-    gateway.onDrained((port) => this.#tcp.drained(port));
-    gateway.onDrained((port) => this.#udp.drained(port));
-    gateway.onDetached(() => this.#tcp.detached());
-    gateway.onDetached(() => this.#udp.detached());
-    gateway.onDetached((port) => this.#echo.detached(port));
-    gateway.onReport((report) => this.#tcp.report(report));
-    gateway.onReport((report) => this.#udp.report(report));
     const now = (): number => timers.now;
     this.#leases = new LeasePool({
-      subnet: word(network!) & mask,
+      subnet: network,
       mask,
       reserved: [address, word(options.deviceIP), word(options.hostIP), ...options.gatewayVirtualIPs.map(word)],
       // Contract §11.1: the gateway's own address is in the list of leases.
@@ -197,13 +172,12 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     const dhcp6 = dhcp6Of(options, mac, (holder, given) => void this.emit('lease', given, holder));
     this.#dhcp6 = dhcp6;
     gateway.onDetached((port) => dhcp6?.leases.detached(port));
-    const hosts = new WatchedFile('/etc/hosts', nodeFiles, now, parseHosts);
-    const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
-    const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
-    this.#zones = new Zones(options.dns, options.ipv6);
-    this.#dns = new DnsServer({ zones: this.#zones, hosts: () => hosts.value, forwarder, timers });
+    const dns = dnsOf(options, timers, random);
+    this.#zones = dns.zones;
+    this.#dns = dns.server;
     const handed = (): void => this.#loop.handedToNode();
-    this.#services = new GatewayServices(arena, this.#tcp, this.#udp, handed);
+    const parts = { arena, tcp: this.#tcp, udp: this.#udp, dns: this.#dns, policy, neighbours: gateway.neighbours };
+    this.#program = new ProgramSide({ ...parts, network: options, now, handed });
     this.#dialer = new GuestDialer(arena, timers, this.#tcp, gateway.neighbours, (guest) => gateway.sourceFor(guest), handed);
     const clients = new ClientAddress({
       gatewayFor: (guest) => gateway.sourceFor(guest),
@@ -219,9 +193,9 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       limit: limits.forwards,
     });
     this.flows = new FlowList(this.#tcp, this.#udp, timers);
-    this.#dhcp.listen(this.#services);
-    this.#dhcp6?.server.listen(this.#services);
-    this.#dns.listen(this.#services);
+    this.#dhcp.listen(this.#program.services);
+    this.#dhcp6?.server.listen(this.#program.services);
+    this.#dns.listen(this.#program.services);
     const { macs } = this.#switch;
     macs.onLearned = ({ hi, lo, port }) => this.emit('station', formatMac(hi, lo), port);
     macs.onMoved = ({ hi, lo, port }, from) => this.emit('stationMoved', formatMac(hi, lo), from, port);
@@ -263,17 +237,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     await this.#forwards.exposeAll(requests, { signal }).catch((error: unknown) => {
       throw error instanceof ForwardError && error.cause instanceof SystemError ? error.cause : error;
     });
-    if (captureFile === undefined) return;
-    this.#capture = new Capture(captureFile, this.#wallClock());
-    this.#capture.onEnd = (error) => this.emit('captureEnded', error);
-    this.#links.taps.add(this.#capture);
-  }
-
-  /** Milliseconds since 1970, of the loop's clock. */
-  #wallClock(): () => number {
-    const { clock } = this.#loop;
-    const started = Date.now() - clock.now();
-    return () => started + clock.now();
+    if (captureFile !== undefined) this.#captures.open(captureFile, undefined, (error) => this.emit('captureEnded', error));
   }
 
   /** Of the gateway, the first VM and the host as guests see them. */
@@ -334,10 +298,52 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     return this.#dialer.dial(target.address, target.port, options);
   }
 
-  /** Serves guests' TCP connections to a port of the gateway. Throws when the port is taken. */
-  listen(port: number, service: StreamService): Listener {
+  /**
+   * Serves guests' TCP connections to a port of the gateway, or of another address (see ListenOptions); `connection` listens to the event of that
+   * name. Throws NetworkError when the port is taken, ConfigError for what is no port or address, or the signal's reason.
+   */
+  listen(options: number | ListenOptions, connection?: (connection: GuestConnection, peer: Peer) => void): GuestServer {
     this.#checkOpen();
-    return this.#services.listenStream(port, service);
+    return this.#program.listen(typeof options === 'number' ? { port: options } : options, connection);
+  }
+
+  /** As `listen`, for a server of Node's (`http`, `http2`) or another that takes streams by its `connection` event. */
+  serve(server: { emit(event: 'connection', connection: GuestConnection): unknown }, options: number | ListenOptions): GuestServer {
+    return this.listen(options, (connection) => void server.emit('connection', connection));
+  }
+
+  /** A UDP port of the gateway. Throws NetworkError when it is taken, ConfigError for what is no port, or the signal's reason. */
+  udp(options: UdpOptions = {}): GuestSocket {
+    this.#checkOpen();
+    return this.#program.udp(options);
+  }
+
+  /**
+   * `hook` is asked about each TCP connection and UDP conversation that a guest begins from now on, but for those with the gateway's own services; null:
+   * nobody is. Names are known of answers that the gateway's DNS gives while there is a hook. See FlowVerdict.
+   */
+  onFlow(hook: FlowHook | null): void {
+    this.#checkOpen();
+    if (hook !== null && typeof hook !== 'function') throw new ArgumentError(`onFlow wants a function, or null, not ${String(hook)}`);
+    this.#program.hook = hook;
+  }
+
+  /** `observer` sees frames of one VM or all, from now on. Disposing of what is returned ends that. Throws ArgumentError for a port that isn't attached. */
+  tap(observer: FrameObserver, { port }: TapOptions = {}): Disposable {
+    this.#checkOpen();
+    if (typeof observer !== 'function') throw new ArgumentError(`tap wants a function that sees frames, not ${String(observer)}`);
+    return { [Symbol.dispose]: this.#links.taps.add(observing(observer), this.#attached(port)) };
+  }
+
+  /** Writes frames of one VM or all to a pcapng file. Throws as `tap`, and Node's error when the file can't be created. */
+  capture(file: string, { port }: TapOptions = {}): FrameCapture {
+    this.#checkOpen();
+    return this.#captures.open(file, this.#attached(port));
+  }
+
+  #attached(port: Port | undefined): Port | undefined {
+    if (port === undefined || this.#links.taps.has(port)) return port;
+    throw new ArgumentError('the port is none of a VM that is attached to this network');
   }
 
   /** The names that the gateway answers for itself; may be changed at any time. */
@@ -391,15 +397,14 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
    * Captures the frames of every VM, or of `port`'s until it goes, for a reader who takes them from `capture`; `stop` ends it. One that
    * takes too slowly loses frames.
    */
-  capture(port: Port | null = null): { capture: LiveCapture; stop: () => void } {
+  liveCapture(port: Port | null = null): { capture: LiveCapture; stop: () => void } {
     this.#checkOpen();
-    const capture = new LiveCapture(this.#wallClock());
-    return { capture, stop: this.#links.taps.add(capture, port) };
+    return this.#captures.live(port);
   }
 
   #flush(): boolean {
     const more = this.#links.flush();
-    this.#capture?.flush();
+    this.#captures.flush();
     return more;
   }
 
@@ -468,6 +473,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     await this.#links.opened();
     this.#forwards.close();
     this.#dialer.close();
+    this.#program.close();
     // Connections to a guest that was being looked for.
     this.#gateway.neighbours.close();
     this.#gateway.ipv6?.advertiser.stop();
@@ -481,7 +487,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#links.close();
     this.#host.close();
     this.#loop.close();
-    this.#capture?.close();
+    this.#captures.close();
   }
 }
 

@@ -1,8 +1,13 @@
 /** Who sees the frames of which VMs: any number of onlookers, each for all VMs or for one. Costs a VM nothing that nobody looks at. */
 import type { FrameTap, Port } from './port.ts';
 
+/** An onlooker that wants to tell VMs apart makes a tap for each. */
+export interface Tapping extends FrameTap {
+  of?(port: Port): FrameTap;
+}
+
 interface Onlooker {
-  readonly tap: FrameTap;
+  readonly tap: Tapping;
   /** Null: all VMs, those that are to come as well. */
   readonly port: Port | null;
 }
@@ -26,8 +31,12 @@ export class Taps {
     }
   }
 
+  has(port: Port): boolean {
+    return this.#ports.has(port);
+  }
+
   /** From now on. Returns what ends it. */
-  add(tap: FrameTap, port: Port | null = null): () => void {
+  add(tap: Tapping, port: Port | null = null): () => void {
     const onlooker = { tap, port };
     this.#onlookers.add(onlooker);
     this.#renewAll();
@@ -47,7 +56,9 @@ export class Taps {
   }
 
   #renew(port: Port): void {
-    const taps = [...this.#onlookers].filter((onlooker) => onlooker.port === null || onlooker.port === port).map(({ tap }) => tap);
+    const taps = [...this.#onlookers]
+      .filter((onlooker) => onlooker.port === null || onlooker.port === port)
+      .map(({ tap }) => tap.of?.(port) ?? tap);
     port.tap = taps.length > 1 ? new FanOut(taps) : (taps[0] ?? null);
   }
 }

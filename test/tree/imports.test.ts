@@ -39,6 +39,22 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     may: ['packet/address', 'packet/mac', 'network-options', 'link/spec'],
     because: 'configuration is turned into options before a network exists',
   },
+  library: {
+    may: [
+      'packet/address',
+      'packet/mac',
+      'runtime',
+      'host',
+      'gateway',
+      'flow',
+      'link/port',
+      'service/dns',
+      'config/subnet',
+      'config/forward-address',
+      'errors',
+    ],
+    because: 'what a program does inside its network goes through what the gateway and flows offer',
+  },
   guest: {
     may: ['packet', 'runtime', 'system', 'link'],
     because: 'what runs in a VM knows links and devices, and nothing of the network at their other end',
@@ -86,6 +102,10 @@ const RULES: Record<string, { may: string[]; because: string }> = {
   'network-limits': {
     may: ['network-options', 'host/descriptors', 'gateway/neighbour', 'flow'],
     because: 'it scales the limits of the parts',
+  },
+  'network-parts': {
+    may: ['packet', 'runtime', 'gateway', 'service/dns', 'network-ipv6', 'network-options'],
+    because: 'it makes parts of options',
   },
   'network-ipv6': {
     may: ['packet', 'gateway/ipv6-gateway', 'service', 'network-options'],

@@ -45,7 +45,7 @@ export function captureRoutes(app: V1App, network: V1Network, allowed: boolean):
     if (running >= CAPTURE_LIMIT)
       throw new ApiError('too-many-captures', `there are ${CAPTURE_LIMIT} captures already`, { 'Retry-After': '10' });
     running++;
-    const { capture, stop } = network.capture(port);
+    const { capture, stop } = network.liveCapture(port);
     let isRunning = true;
     const end = (): void => {
       if (!isRunning) return;
@@ -58,7 +58,7 @@ export function captureRoutes(app: V1App, network: V1Network, allowed: boolean):
   });
 }
 
-type Capture = ReturnType<V1Network['capture']>['capture'];
+type Capture = ReturnType<V1Network['liveCapture']>['capture'];
 
 /** Pulled by whoever sends it: while the client takes nothing, nothing is taken. */
 function stream(capture: Capture, end: () => void): ReadableStream<Uint8Array> {

@@ -7,7 +7,7 @@ export type V1Network = Pick<
   | 'on'
   | 'off'
   | 'addresses'
-  | 'capture'
+  | 'liveCapture'
   | 'stations'
   | 'leases'
   | 'ports'

@@ -79,6 +79,13 @@ export class UdpServices {
     return true;
   }
 
+  /** From the gateway's address to a guest's. */
+  sendTo(to: Neighbour, address: IpAddress, toPort: number, fromPort: number, payload: Uint8Array): boolean {
+    const between = new ReplyAddresses();
+    between.between(this.#gateway.sourceFor(address), address);
+    return this.send(to, between, toPort, fromPort, payload);
+  }
+
   /** False: there was no room. What is longer than a datagram can be is cut. */
   send(to: Neighbour, reply: ReplyAddresses, toPort: number, fromPort: number, payload: Uint8Array): boolean {
     const { bytes } = this.#arena;

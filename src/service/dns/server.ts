@@ -52,6 +52,8 @@ export class DnsCounters {
 
 export class DnsServer {
   readonly counters: DnsCounters = new DnsCounters();
+  /** Sees each answer before it leaves; null: nobody does. */
+  onAnswer: ((answer: Uint8Array, vm: Vm) => void) | null = null;
   readonly #options: DnsOptions;
   readonly #listeners: Listener[] = [];
   readonly #connections: Connections = new Connections(CONNECTION_LIMIT);
@@ -91,6 +93,7 @@ export class DnsServer {
       return query === undefined ? undefined : emptyAnswer(bytes, HEADER, query);
     }
     const answer = this.#local(query, vm) ?? (await this.#options.forwarder.forward(query, overTcp, vm));
+    this.onAnswer?.(answer, vm);
     if (overTcp || answer.length <= query.limit) return answer;
     this.counters.truncated++;
     return truncate(answer, query);
