@@ -56,6 +56,7 @@ export class GuestSocket extends EventEmitter<GuestSocketEvents> implements Disp
   send(payload: Uint8Array, port: number, host: string): Promise<boolean> {
     checkPayload(payload);
     const { address } = this.#world.target(host, port);
+    if (this.#stop === null) return Promise.resolve(false);
     const copy = Uint8Array.from(payload);
     return new Promise((resolve) => {
       this.#world.neighbours.resolve(address.w0, address.w1, address.w2, address.w3, (neighbour) => {
