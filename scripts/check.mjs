@@ -8,8 +8,8 @@ const fix = process.argv.includes('--fix');
 const steps = [
   ['checksum module', 'node', ['scripts/build.mjs', '--wasm-only']],
   ['types', 'npx', ['tsc', '-p', 'tsconfig.json', '--noEmit']],
-  ['lint', 'npx', ['oxlint', '--type-aware', '--deny-warnings', ...(fix ? ['--fix'] : []), 'src', 'test', 'bench', 'scripts']],
-  ['format', 'npx', ['oxfmt', ...(fix ? [] : ['--check']), 'src', 'test', 'bench', 'scripts']],
+  ['lint', 'npx', ['oxlint', '--type-aware', '--deny-warnings', ...(fix ? ['--fix'] : []), 'src', 'test', 'bench', 'examples', 'scripts']],
+  ['format', 'npx', ['oxfmt', ...(fix ? [] : ['--check']), 'src', 'test', 'bench', 'examples', 'scripts']],
   ['dead code', 'npx', ['knip']],
   ['package', 'npx', ['publint', '--strict']],
 ];

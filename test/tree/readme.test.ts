@@ -32,6 +32,13 @@ test("README's example with a guest in TypeScript runs as it stands", async () =
   assert.equal(stdout, "192.168.127.2 [ '192.168.127.254' ]\n");
 });
 
+test("README's example of a program that is part of the network runs as it stands", async () => {
+  const { status, stdout, stderr } = await execute(process.execPath, [write(temporaryFolder(), EXAMPLES[2]!)], 20_000);
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, 'ECONNREFUSED\nfrom nobody\n');
+  assert.equal(EXAMPLES.length, 3);
+});
+
 test('the demo holds', { timeout: 120_000 }, async () => {
   const { status, stdout } = await execute(process.execPath, [join(ROOT, 'dist/testing/demo.js')], 110_000);
   assert.equal(status, 0, stdout);
