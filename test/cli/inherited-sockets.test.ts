@@ -114,3 +114,14 @@ test('a descriptor that can not be listened on is refused with the reason', asyn
     assert.ok(output().includes(`gvproxy exiting: cannot listen: ${words}`), `${flags.join(' ')}:\n${output()}`);
   }
 });
+
+test('an inherited socket, which VMs may reach, gives no captures; one of its own does', async (t) => {
+  const { fd, path } = unixListener(t);
+  const own = join(temporaryFolder(), 'api.sock');
+  start(t, [fd], ['-listen', 'fd:3', '-listen', `unix://${own}`]);
+  await until(() => existsSync(own), 'the listener that is opened last');
+  const refused = await ask({ socketPath: path }, '/v1/capture');
+  assert.deepEqual([refused.status, /"capture-refused"/.test(refused.body)], [403, true]);
+  // Of a port that there is not, so that the answer has an end.
+  assert.equal((await ask({ socketPath: own }, '/v1/capture?port=7')).status, 404);
+});

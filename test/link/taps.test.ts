@@ -81,6 +81,14 @@ test('a reader who is too slow loses frames, and is told how many behind what th
   assert.equal((await capture.take())!.length, packetBlockSize(60), 'once is enough');
 });
 
+test('there is room for the statistics behind a buffer that is full to the brim', async () => {
+  const capture = new LiveCapture(() => 0);
+  while (capture.lost === 0) capture.toGuest(BYTES, 0, 0);
+  const taken = (await capture.take())!;
+  assert.ok(taken.length > CAPTURE_BUFFER - packetBlockSize(0) && taken.length <= CAPTURE_BUFFER);
+  assert.deepEqual(statistics(taken), [capture.frames, 1]);
+});
+
 test('a reader who waits gets a frame when it comes, and the statistics at the end', async () => {
   const capture = new LiveCapture(() => 0);
   await capture.take();

@@ -53,7 +53,7 @@ test('VMs stand in order of what they move a second, flows with the latest first
 });
 
 test('a screen is never overrun, neither by VMs and flows nor by what they are called', () => {
-  const ports = Array.from({ length: 60 }, (_, i) => ({ ...port(i, i, i), name: `${'x'.repeat(200)}\u001b[2J${i}` }));
+  const ports = Array.from({ length: 60 }, (_, i) => ({ ...port(i, i, i), name: `\u001b[2J${i}${'x'.repeat(200)}` }));
   const flows = Array.from({ length: 500 }, (_, i) => flow(i, i % 60, i));
   const now = sample(1000, ports, flows);
   for (const [columns, rows] of [
