@@ -36,20 +36,22 @@ export async function qemuWrapper(environment: Environment): Promise<number> {
 async function run(path: string, program: string, args: readonly string[]): Promise<string | undefined> {
   // Blocking, as a program expects that knows nothing of it.
   const connection = connectUnix(path, true);
-  let child: ChildProcess;
+  let child: ChildProcess | undefined;
+  // Before the program is there: it may be running before `spawn` returns.
+  for (const signal of SIGNALS) process.on(signal, () => void child?.kill(signal));
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child?.kill('SIGINT');
+  });
   try {
     child = spawn(program, args, { stdio: ['inherit', 'inherit', 'inherit', connection] });
   } finally {
     // The program has its own; it alone decides when the connection ends.
     close(connection);
   }
-  for (const signal of SIGNALS) process.on(signal, () => void child.kill(signal));
-  process.on('SIGINT', () => {
-    if (!process.stdin.isTTY) child.kill('SIGINT');
-  });
+  const running = child;
   return new Promise((resolve) => {
-    child.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ENOENT' ? 'no such program in PATH' : error.message));
-    child.on('exit', (status, signal) =>
+    running.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ENOENT' ? 'no such program in PATH' : error.message));
+    running.on('exit', (status, signal) =>
       resolve(status === 0 ? undefined : signal === null ? `exit status ${status}` : `signal: ${signal}`),
     );
   });
