@@ -93,3 +93,57 @@ test('doubles the window of a guest that moves more than half of it within a rou
   }
   about(bench.drain().at(-1)!.window << SCALE, 256 * KIB);
 });
+
+/** Sixteen flows send 100 KiB each, again and again, on a link with a round trip of `delay` ms. The windows they are told at the end. */
+function sixteen(delay: number): number[] {
+  const bench = new Bench({ batch: BATCH, limits: { receiveWindow: 2048 * KIB } });
+  const ports = Array.from({ length: 16 }, (_, i) => i + 1);
+  const next = new Map<number, { seq: number; ack: number }>();
+  for (const guestPort of ports) {
+    bench.guest({ flags: SYN, seq: 10, guestPort, options: { scale: SCALE } });
+    const ack = (bench.next().seq + 1) | 0;
+    bench.later(delay);
+    bench.guest({ seq: 11, ack, guestPort });
+    next.set(guestPort, { seq: 11, ack });
+  }
+  const told = new Map<number, number>();
+  for (let round = 0; round < 20; round++) {
+    for (const guestPort of ports) {
+      const flow = next.get(guestPort)!;
+      const window = told.get(guestPort) ?? 60 * KIB;
+      for (let left = Math.min(window, 100 * KIB); left > 0; left -= 1460) {
+        const data = Buffer.alloc(Math.min(left, 1460));
+        bench.input({ ...flow, guestPort, data });
+        flow.seq += data.length;
+      }
+      bench.round();
+      for (const sent of bench.drain()) told.set(sent.toPort, sent.window << SCALE);
+    }
+    bench.later(delay);
+  }
+  return [...told.values()];
+}
+
+test('flows that send at once share the windows of a link without delay: a guest has one queue for all of them', () => {
+  const windows = sixteen(0);
+  assert.equal(windows.length, 16);
+  for (const window of windows) about(window, 64 * KIB);
+});
+
+test('on a link with delay they need their windows', () => {
+  for (const window of sixteen(20)) assert.ok(window >= 200 * KIB, `${window}`);
+});
+
+test('a flow that is left alone gets the whole window again', () => {
+  const bench = new Bench({ batch: BATCH, limits: { receiveWindow: 512 * KIB } });
+  bench.connected({ scale: SCALE });
+  const [flow] = [...bench.engine];
+  const other = { rcvLimit: 0, sentIn: -1 };
+  for (let i = 0; i < 32; i++) flow!.link.senders.count({ ...other } as never, 0);
+  send(bench, 60 * KIB);
+  about(send(bench, 20 * KIB), 32 * KIB);
+  bench.later(1000);
+  let window = send(bench, 20 * KIB)!;
+  for (let i = 0; i < 8; i++) window = send(bench, window)!;
+  about(window, 512 * KIB);
+});
