@@ -102,7 +102,7 @@ export class ProgramSide {
     const chosen = choosePort(port, (candidate) => udp.services.has(candidate));
     const socket = new GuestSocket(network.gatewayIP, chosen, {
       neighbours,
-      target: (host, to) => parseForwardTarget(`${/:/.test(host) ? `[${host}]` : host}:${to}`, network),
+      target: (host, to) => parseForwardTarget(`${typeof host === 'string' && host.includes(':') ? `[${host}]` : host}:${to}`, network),
       send: (...datagram) => udp.services.sendTo(...datagram),
     });
     const listener = this.services.listenDatagram(chosen, (payload, peer) => {
