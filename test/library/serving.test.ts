@@ -124,7 +124,7 @@ test('a UDP socket says what is lost or can not be sent', async () => {
   assert.throws(() => void socket.send(Buffer.alloc(65_508), 9, '192.168.127.2'), ArgumentError);
   assert.throws(() => void socket.send('text' as unknown as Buffer, 9, '192.168.127.2'), ArgumentError);
   for (const host of ['8.8.8.8', 'fd00::9', 'name', 7 as unknown as string]) {
-    assert.throws(() => void socket.send(Buffer.alloc(1), 9, host), { code: 'invalid-config' }, String(host));
+    assert.throws(() => void socket.send(Buffer.alloc(1), 9, host), { code: 'invalid-config' }, `to ${host}`);
   }
   assert.throws(() => void socket.send(Buffer.alloc(1), 0, '192.168.127.2'), { code: 'invalid-config' });
   const waiting = socket.send(Buffer.alloc(1), 9, '192.168.127.9');
