@@ -56,8 +56,7 @@ function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number
   if (flow.timedOut) takeAfterTimeout(ctx, flow, ack);
   flow.sndUna = ack;
   if (((flow.sndNxt - ack) | 0) < 0) flow.sndNxt = ack;
-  const sample = flow.rtt.acknowledge(ack, ctx.timers.now);
-  if (sample >= 0) flow.link.measured(sample);
+  flow.link.measured(flow.rtt.acknowledge(ack, ctx.timers.now));
   flow.attempts = 0;
   flow.duplicateAcks = 0;
   flow.tailProbed = false;

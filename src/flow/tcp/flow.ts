@@ -90,8 +90,9 @@ export class TcpFlow implements FlowEntry, FlowAddresses, EndpointHandler {
   /** When it was last looked at whether that should grow, and what had come until then. */
   tunedAt = 0;
   tunedSeq = 0;
-  /** The last period in which it counted as one that sends (guest-link.ts). */
+  /** The last periods in which it counted as one whose guest sends much, or gets (guest-link.ts). */
   sentIn = -1;
+  gotIn = -1;
   rcvScale = 0;
   /** Sequence number of the guest's FIN, once seen; it counts when rcvNxt reaches it. */
   finAt = 0;

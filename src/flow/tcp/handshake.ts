@@ -262,7 +262,7 @@ export function establish(ctx: TcpContext, flow: TcpFlow, segment: Segment, scal
   flow.state = State.ESTABLISHED;
   flow.sndUna = flow.sndNxt;
   // A SYN that was sent again measures nothing (RFC 6298 §3), and its longer timeout stays (§5.7).
-  if (flow.rtt.timing) flow.rtt.acknowledge(flow.sndUna, ctx.timers.now);
+  if (flow.rtt.timing) flow.link.measured(flow.rtt.acknowledge(flow.sndUna, ctx.timers.now));
   flow.sndWnd = segment.window << scale;
   flow.maxSndWnd = flow.sndWnd;
   flow.sndWl1 = segment.sequence;

@@ -13,12 +13,6 @@ import { windowField } from './segment.ts';
 /** Bytes every flow may send at first: what RFC 6928's initial window has become after a few round trips. */
 const FIRST = 128 * 1024;
 
-/** Milliseconds of the shortest round trip up to which a link counts as one without delay. */
-const NEAR = 2;
-/** Windows of a flow alone that all flows that send share on such a link, and bytes that each has at least. */
-const LINK_WINDOWS = 2;
-const LEAST = 32 * 1024;
-
 /** `most` bytes are what the window may grow to. */
 export function startWindow(flow: TcpFlow, most: number): void {
   flow.rcvMost = most;
@@ -49,21 +43,13 @@ export function advertise(flow: TcpFlow): number {
  */
 export function tuneWindow(ctx: TcpContext, flow: TcpFlow): void {
   const left = (flow.rcvEdge - flow.rcvNxt) | 0;
-  const most = left < flow.rcvLimit - (flow.rcvLimit >>> 2) ? shareOfLink(ctx, flow) : flow.rcvMost;
+  const isMuch = left < flow.rcvLimit - (flow.rcvLimit >>> 2);
+  const share = isMuch ? flow.link.sending.of(flow, ctx.timers.now, ctx.limits.linkWindow, true) : Infinity;
+  const most = Math.min(share, flow.rcvMost);
   if (flow.rcvLimit > most) flow.rcvLimit = most;
   if (flow.rcvLimit >= most || flow.hostNxt !== flow.dataEnd) return;
   const usedUp = left < flow.rcvLimit >>> 2 && flow.rcvLimit < ctx.limits.linkWindow;
   if (movedHalf(flow, ctx.timers.now) || usedUp) flow.rcvLimit = Math.min(2 * flow.rcvLimit, most);
-}
-
-/**
- * A guest's transmit queue holds a thousand frames or so, whichever flows they are of: what overruns it is dropped, and the flows that lose
- * their last segments wait for a timeout while others go on. So on a link without delay those that send share some windows.
- */
-function shareOfLink(ctx: TcpContext, flow: TcpFlow): number {
-  if (flow.rtt.shortest > NEAR) return flow.rcvMost;
-  const share = (LINK_WINDOWS * ctx.limits.linkWindow) / flow.link.senders.count(flow, ctx.timers.now);
-  return Math.min(Math.max(share, LEAST, 2 * flow.mss), flow.rcvMost);
 }
 
 /** Looks once a round trip. */

@@ -22,6 +22,9 @@ const QUOTA = 256 * 1024;
 /** Most segments per peek: what one call of the kernel takes as iovec, well below its limit of 1024. */
 const SLOTS = 128;
 
+/** Bytes in flight from which a flow is one that moves much. */
+const MUCH = 16 * 1024;
+
 /** `sendRange` could not go on. */
 const NOTHING = 0;
 const BLOCKED = -1;
@@ -61,7 +64,7 @@ export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
     }
     const known = (flow.sndMax - flow.sndNxt) | 0;
     if (!flow.readable && known <= 0) return false;
-    const allowed = usable(flow);
+    const allowed = usable(ctx, flow);
     if (allowed <= 0) return false;
     const sent = sendRange(ctx, flow, flow.sndNxt, Math.min(allowed, quota));
     if (sent <= 0) {
@@ -78,11 +81,12 @@ export function transmit(ctx: TcpContext, flow: TcpFlow): boolean {
  * Bytes that may be sent now: the smaller window less what is in flight, in whole segments. With nothing in flight a
  * window below one segment is used too, or it could never grow (RFC 9293 §3.8.6.2.1).
  */
-function usable(flow: TcpFlow): number {
+function usable(ctx: TcpContext, flow: TcpFlow): number {
   const inWindow = flow.sndWnd - flow.flight;
   const inCongestion =
     flow.cwnd - (flow.recovering || (flow.scoreboard.count > 0 && flow.sndNxt === flow.sndMax) ? pipe(flow) : flow.flight);
-  const bytes = Math.min(inWindow, inCongestion);
+  const inShare = flow.link.getting.of(flow, ctx.timers.now, ctx.limits.linkWindow, flow.flight >= MUCH) - flow.flight;
+  const bytes = Math.min(inWindow, inCongestion, inShare);
   if (bytes >= flow.mss) return bytes - (bytes % flow.mss);
   return flow.flight === 0 ? bytes : 0;
 }

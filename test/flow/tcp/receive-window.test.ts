@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { TcpFlow } from '../../../src/flow/tcp/flow.ts';
 import { ACK, Bench, SYN } from './bench.ts';
 
 const SCALE = 7;
@@ -138,8 +139,8 @@ test('a flow that is left alone gets the whole window again', () => {
   const bench = new Bench({ batch: BATCH, limits: { receiveWindow: 512 * KIB } });
   bench.connected({ scale: SCALE });
   const [flow] = [...bench.engine];
-  const other = { rcvLimit: 0, sentIn: -1 };
-  for (let i = 0; i < 32; i++) flow!.link.senders.count({ ...other } as never, 0);
+  const { link } = flow!;
+  for (let i = 0; i < 32; i++) link.sending.of({ link, mss: 1460, sentIn: -1 } as TcpFlow, 0, 0, true);
   send(bench, 60 * KIB);
   about(send(bench, 20 * KIB), 32 * KIB);
   bench.later(1000);

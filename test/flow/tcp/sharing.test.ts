@@ -61,3 +61,34 @@ test('nobody passes by a flow that waits for room', () => {
     ['a', 'b'],
   );
 });
+
+/** What sixteen downloads have in flight each when the guest stops acknowledging, on a link with a round trip of `delay` ms. */
+function inFlight(delay: number): number[] {
+  const bench = new Bench();
+  const ports = Array.from({ length: 16 }, (_, i) => i + 1);
+  const acks = new Map<number, number>();
+  for (const guestPort of ports) {
+    bench.guest({ flags: SYN, seq: 10, guestPort, options: { scale: 10 } });
+    acks.set(guestPort, (bench.next().seq + 1) | 0);
+    bench.later(delay);
+    bench.guest({ seq: 11, ack: acks.get(guestPort)!, guestPort });
+  }
+  for (const stream of bench.host.streams) stream.put(Buffer.alloc(3 << 20));
+  bench.round();
+  for (let round = 0; round < 6; round++) {
+    bench.later(delay);
+    for (const { toPort, data } of bench.drain()) acks.set(toPort, (acks.get(toPort)! + data.length) | 0);
+    for (const guestPort of ports) bench.input({ seq: 11, ack: acks.get(guestPort)!, guestPort });
+    bench.round();
+  }
+  return [...bench.engine].map(({ flight }) => flight);
+}
+
+test('what is in flight to one VM fits its queues, however many flows there are, on a link without delay', () => {
+  // Two windows of 512 KiB for sixteen.
+  for (const flight of inFlight(0)) assert.ok(flight > 62 * 1024 && flight <= 64 * 1024, `${flight}`);
+});
+
+test('on a link with delay each flow fills its window', () => {
+  for (const flight of inFlight(20)) assert.ok(flight > 512 * 1024, `${flight}`);
+});
