@@ -316,6 +316,8 @@ export class Gateway implements GatewayInput {
 
   endOfBatch(): void {
     for (let i = 0; i < this.#batch.length; i++) this.#batch[i]!();
+    this.reassembly.endOfBatch();
+    this.ipv6?.fragments.reassembly.endOfBatch();
   }
 
   drained(port: Port): void {

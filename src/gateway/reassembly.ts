@@ -141,7 +141,7 @@ export class Reassembly {
 
   /**
    * Takes the piece of `packet` between its payload and its end. True when it completed its datagram: `packet` then describes the
-   * whole, in memory that is valid until the next fragment.
+   * whole, in memory that is valid until the next fragment, or the end of the batch.
    */
   take(packet: InboundPacket, fragment: Fragment): boolean {
     this.#giveBack();
@@ -243,7 +243,12 @@ export class Reassembly {
     this.#handedOn = header;
   }
 
-  /** Not before the next fragment: whoever takes the packet may allocate memory while it reads it. */
+  /** Whoever took the packet handed on last has done with it. */
+  endOfBatch(): void {
+    this.#giveBack();
+  }
+
+  /** Not at once: whoever takes the packet may allocate memory while it reads it. */
   #giveBack(): void {
     if (this.#handedOn >= 0) this.#arena.free(this.#handedOn, this.#size);
     this.#handedOn = -1;

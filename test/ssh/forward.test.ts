@@ -309,7 +309,8 @@ test('a local client that does not read holds up the guest, not the memory', asy
   });
   const socket = await world.connect();
   socket.pause();
-  let before = -1;
+  await until(() => sent > 0);
+  let before = 0;
   while (sent > before) {
     before = sent;
     for (let n = 0; n < 2000; n++) await turn();
