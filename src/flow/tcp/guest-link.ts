@@ -29,7 +29,9 @@ class SharedWindows {
   /** Bytes that are `flow`'s at the time `now`; `isMuch`: it moves much. `alone` is the window of one that is alone. */
   of(flow: TcpFlow, now: number, alone: number, isMuch: boolean): number {
     if (flow.link.shortest > NEAR) return Infinity;
-    const share = (LINK_WINDOWS * alone) / this.#count(flow, now, isMuch);
+    const count = this.#count(flow, now, isMuch);
+    if (count === 1) return Infinity;
+    const share = (LINK_WINDOWS * alone) / count;
     return Math.max(Math.floor(share), LEAST, 2 * flow.mss);
   }
 
