@@ -46,6 +46,8 @@ async function page(host: string): Promise<string> {
       const [response] = await once(request, 'response');
       let body = '';
       for await (const chunk of response) body += String(chunk);
+      // The guest may be ended next, and would reset what is open.
+      stream.destroy();
       return body.trim();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') throw error;
