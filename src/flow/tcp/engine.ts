@@ -78,7 +78,7 @@ export class TcpEngine implements Transport, FlowOwner {
   readonly #touched: TcpFlow[] = [];
   #touchedCount = 0;
   readonly #work: WorkList = new WorkList();
-  readonly #workOn: (flow: TcpFlow) => void = (flow) => this.#toDo(flow);
+  readonly #workOn: (flow: TcpFlow) => void = (flow) => this.#attend(flow);
   readonly #dialling: Dialling = new Dialling((flow) => connectHost(this.#ctx, flow));
   readonly #putOff: PutOffAcks = new PutOffAcks((flow) => this.#settleAcks(flow));
   readonly #timeWait: Set<TcpFlow> = new Set();
@@ -333,7 +333,7 @@ export class TcpEngine implements Transport, FlowOwner {
     return !this.#work.empty || this.#dialling.waiting;
   }
 
-  #toDo(flow: TcpFlow): void {
+  #attend(flow: TcpFlow): void {
     const ctx = this.#ctx;
     if (flow.removed) return;
     if (flow.state === State.CONNECTING) return checkConnect(ctx, flow);
