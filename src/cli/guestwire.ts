@@ -3,7 +3,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { type Call, CommandError, type CommandDefinition, OptionValues, STATUS, usageError } from './commands/command.ts';
 import { commandHelp, programHelp } from './commands/help.ts';
 import { COMMANDS } from './commands/table.ts';
-import type { Environment } from './gvproxy.ts';
+import type { Environment } from './environment.ts';
 import { banner } from './version.ts';
 
 const VERSION = ['version', '-v', '-version', '--version'];

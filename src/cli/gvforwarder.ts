@@ -15,7 +15,7 @@ import { interfaceNames } from '../system/network-interface.ts';
 import { ConfigError } from '../config/subnet.ts';
 import { readFlags } from './flags.ts';
 import { GVFORWARDER_FLAGS, type GvforwarderValues } from './gvforwarder-flags.ts';
-import type { Environment } from './gvproxy.ts';
+import type { Environment } from './environment.ts';
 import { descriptorSink, Log } from './log.ts';
 import { banner } from './version.ts';
 

@@ -1,5 +1,5 @@
 /** Runs a program with this process's arguments and streams, and exits with its status. */
-import type { Environment } from './gvproxy.ts';
+import type { Environment } from './environment.ts';
 
 export async function main(name: string, run: (environment: Environment) => Promise<number>): Promise<void> {
   const status = await run({

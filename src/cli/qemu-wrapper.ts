@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { close } from '../system/syscalls.ts';
 import { connectUnix } from '../system/unix-stream.ts';
-import type { Environment } from './gvproxy.ts';
+import type { Environment } from './environment.ts';
 
 /** Passed on: whoever ends the wrapper means the program. SIGINT comes to both from a terminal. */
 const SIGNALS = ['SIGTERM', 'SIGHUP'] as const;

@@ -9,7 +9,7 @@ import type { Client, ClientChannel } from 'ssh2';
 import { readFlags } from './flags.ts';
 import { fileErrorText } from './go-errors.ts';
 import type { FlagDefinition, FlagValues } from './go-flags.ts';
-import type { Environment } from './gvproxy.ts';
+import type { Environment } from './environment.ts';
 import { descriptorSink, Log } from './log.ts';
 import { banner } from './version.ts';
 

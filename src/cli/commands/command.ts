@@ -1,5 +1,5 @@
 /** What a command of `guestwire` is made of: data that help, completion and the reading of the command line share, and what runs it. */
-import type { Environment } from '../gvproxy.ts';
+import type { Environment } from '../environment.ts';
 
 export interface OptionDefinition {
   readonly type: 'string' | 'boolean';
