@@ -331,7 +331,7 @@ for (const seeks of [undefined, false]) {
       const { server, port } = await serve((socket) => socket.on('data', (chunk) => arrivals.push(chunk.length)));
       const { stream } = await open(port);
       const times: number[] = [];
-      for (let written = 0; written < 50; ) {
+      for (let written = 0; written < 50;) {
         const started = performance.now();
         for (let i = 0; i < 10; i++) written += stream.write(spansOf(Buffer.from('x')));
         while (arrivals.reduce((sum, n) => sum + n, 0) < written) await new Promise((resolve) => setImmediate(resolve));
