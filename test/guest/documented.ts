@@ -1,6 +1,7 @@
 /** The rows of docs/guests.md: what guests and gvproxy are started with in tests is what users read. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { commandLines, snippet } from '../tree/snippets.ts';
 import { ROOT } from './process.ts';
 
 interface Row {
@@ -23,10 +24,7 @@ export function documented(guest: string, places: Readonly<Record<string, string
   return { flags: flags!, guest: side! };
 }
 
-/** The lines of the document's last example. */
+/** The lines by which User Mode Linux gets its address without DHCP. */
 export function documentedAddress(): readonly string[] {
-  return readFileSync(join(ROOT, 'docs/guests.md'), 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('    '))
-    .map((line) => line.trim());
+  return commandLines(snippet('docs/guests.md', 'ip addr add'));
 }

@@ -6,9 +6,10 @@ import { test } from 'node:test';
 import { COMMANDS } from '../../src/cli/commands/table.ts';
 import { execute, type Finished, ROOT, Running, temporaryFolder, until } from '../guest/process.ts';
 import { missing } from '../guest/requirement.ts';
+import { snippetsOf } from './snippets.ts';
 
 const PAGE = readFileSync(join(ROOT, 'docs/guestwire.md'), 'utf8');
-const EXAMPLES = [...PAGE.matchAll(/^ {4}(guestwire .*)$/gm)].map(([, line]) => line!);
+const EXAMPLES = snippetsOf('docs/guestwire.md').flatMap(({ text }) => text.split('\n').filter((line) => line !== ''));
 
 const folder = temporaryFolder();
 const base = 24_000 + (process.pid % 3000) * 2;
