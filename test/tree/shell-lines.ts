@@ -28,6 +28,7 @@ const FOREIGN: Readonly<Record<string, { reason: string; check?: Check }>> = {
   cp: { reason: "writes where the machine's configuration is", check: sourcesAreThere },
   git: { reason: 'makes another checkout' },
   install: { reason: "writes where the machine's configuration is", check: sourcesAreThere },
+  ln: { reason: "writes where the machine's programs are", check: sourcesAreThere },
   mkdir: { reason: "writes where the machine's configuration is" },
   nmcli: { reason: 'needs NetworkManager', check: unitsAreThere },
   perf: { reason: 'needs the performance counters of a real machine' },
@@ -121,7 +122,8 @@ function packagesAreThoseOfCi([verb, ...packages]: readonly string[]): void {
 }
 
 function sourcesAreThere(words: readonly string[]): void {
-  for (const word of words.slice(0, -1).filter((each) => each.includes('/'))) assert.ok(existsSync(join(ROOT, word)), word);
+  for (const word of words.slice(0, -1).filter((each) => each.includes('/')))
+    assert.ok(existsSync(join(ROOT, word.replace(/^\$PWD\//, ''))), word);
 }
 
 function unitsAreThere(words: readonly string[]): void {
@@ -134,13 +136,15 @@ function unitsAreThere(words: readonly string[]): void {
   }
 }
 
-/** QEMU's lines want a network that a row of docs/guests.md has: those are booted by tests. */
-function qemuHasRow(words: readonly string[]): void {
-  const netdev = words[words.indexOf('-netdev') + 1]!;
+/** What a hypervisor is told of its network stands in a row of docs/guests.md: tests attach guests by these. */
+function isInRow(words: readonly string[]): void {
   const rows = readFileSync(join(ROOT, 'docs/guests.md'), 'utf8').replaceAll('/run/', '/tmp/');
-  assert.ok(rows.includes(`-netdev ${netdev}\``), `docs/guests.md has no row with ${netdev}`);
-  const card = words[words.indexOf('-device') + 1]!;
-  assert.ok(rows.includes(`-device ${card}\``), `docs/guests.md has no ${card}`);
+  const [, ...given] = words
+    .slice(words.indexOf('...'))
+    .join(' ')
+    .split(/ (?=-|vec0:)/);
+  assert.ok(given.length > 0, 'nothing is said of a network');
+  for (const option of given) assert.ok(rows.includes(`\`${option}\``), `docs/guests.md has no row with ${option}`);
 }
 
 /** Adds to `used` the programs that are not ours. Rejects with what is wrong. */
@@ -149,7 +153,7 @@ export async function checkShell(text: string, used: Set<string>): Promise<void>
     for (const part of line.replaceAll(/[()]/g, '').split(/ (?:&&|\|) /)) {
       const [program, ...words] = wordsOf(part);
       const name = basename(program!);
-      const check = name.startsWith('qemu-system-') ? qemuHasRow : OURS[name];
+      const check = /^(?:qemu-system-\w+|linux|vfkit|krunkit)$/.test(name) ? isInRow : OURS[name];
       try {
         if (check !== undefined) await check(words, line);
         else {
@@ -166,7 +170,7 @@ export async function checkShell(text: string, used: Set<string>): Promise<void>
 
 /** As a shell has them; settings of variables in front, where output goes and `&` are left out. */
 function wordsOf(part: string): string[] {
-  const words = [...part.replace(/(^\w+=\S+ )+/, '').matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)].map(([word]) =>
+  const words = [...part.replace(/^(?:sudo |\w+=\S+ )+/, '').matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g)].map(([word]) =>
     word.replaceAll(/['"]/g, ''),
   );
   const end = words.findIndex((word) => /^(&|\d?>.*)$/.test(word));

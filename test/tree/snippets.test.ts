@@ -62,6 +62,11 @@ for (const page of PAGES) {
   }
 }
 
+test('README leads to each page of docs', () => {
+  const page = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  for (const path of PAGES.filter((each) => each.startsWith('docs/'))) assert.ok(page.includes(`\`${path}\``), path);
+});
+
 test('programs that are not ours have a reason, and none is left over', () => {
   assert.deepEqual([...foreign].toSorted(), Object.keys(FOREIGN).toSorted());
   for (const { reason } of Object.values(FOREIGN)) assert.ok(reason.length > 10);
@@ -89,6 +94,7 @@ test('a command line that makes no sense is found', async () => {
     'guestwire forward --sideways',
     'npm run nothing',
     'npm run bench -- --sideways',
+    'linux ... vec0:transport=bess,dst=/tmp/vm.sock',
     'qemu-system-x86_64 -netdev stream,id=n0 -device virtio-net-pci,netdev=n0,mac=5a:94:ef:e4:0c:ee',
     'cp contrib/gvproxy/nothing.service /etc/systemd/system/',
     'systemctl enable --now nothing.service',
