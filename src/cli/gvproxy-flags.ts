@@ -31,7 +31,10 @@ export const GVPROXY_FLAGS = {
   deviceIP6: { kind: 'string', usage: 'Set the IPv6 address of the virtual machine, default is ::2 of the prefix' },
   hostIP6: { kind: 'string', usage: "Set the IPv6 address that reaches the host's loopback ::1, default is ::254 of the prefix" },
   'listen-vpnkit': { kind: 'string', usage: 'VPNKit socket to be used by Hyperkit: unix:///path, tcp://host:port or vsock://:port' },
-  'listen-qemu': { kind: 'string', usage: 'Socket to be used by QEMU: unix:///path, tcp://host:port or vsock://:port' },
+  'listen-qemu': {
+    kind: 'string',
+    usage: 'Socket to be used by QEMU: unix:///path, tcp://host:port, vsock://:port, fd:number or systemd:name',
+  },
   'listen-bess': { kind: 'string', usage: 'Socket to be used by User Mode Linux: unixpacket:///path' },
   'listen-stdio': { kind: 'string', usage: 'Accept frames on standard input and output, if there is any text (accept, by convention)' },
   'listen-vfkit': { kind: 'string', usage: 'Socket to be used by vfkit-compatible applications: unixgram:///path' },

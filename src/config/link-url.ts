@@ -73,8 +73,14 @@ export function interfaceLink(kind: 'qemu' | 'vpnkit' | 'bess' | 'vfkit' | 'stdi
   if (kind === 'stdio') return { transport: 'stdio', kind };
   if (kind === 'bess') return { transport: 'unixpacket', kind, path: socketPath(url) };
   if (kind === 'vfkit') return { transport: 'unixgram', kind, path: socketPath(url), offload: false, largeFrames: false };
+  if (kind === 'qemu' && typeof url === 'string' && /^(?:fd|systemd):/i.test(url)) return inheritedLink(url);
   checkListenUrl(url);
   return { transport: 'stream', kind, address: url, connect: false, offload: false };
+}
+
+/** Ours. What VMs of `systemd:` speak is told by the kind of socket. */
+function inheritedLink(url: string): LinkSpec {
+  return parseLinkUrl(/^fd:/i.test(url) ? `qemu+${url}` : url);
 }
 
 /** A host in front of it means nothing. */

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
@@ -124,4 +125,28 @@ test('an inherited socket, which VMs may reach, gives no captures; one of its ow
   assert.deepEqual([refused.status, /"capture-refused"/.test(refused.body)], [403, true]);
   // Of a port that there is not, so that the answer has an end.
   assert.equal((await ask({ socketPath: own }, '/v1/capture?port=7')).status, 404);
+});
+
+test('QEMU comes in through a socket that the program was started with, which ends with the last VM', async (t) => {
+  const { fd, path } = unixListener(t);
+  const { output, status } = start(t, [fd], ['-listen-qemu', 'fd:3']);
+  await until(() => output().includes('listening for QEMU on fd:3'), `the link:\n${output()}`);
+  const [one, other] = [connect(path), connect(path)];
+  await Promise.all([once(one, 'connect'), once(other, 'connect')]);
+  // An ARP request of each for the gateway, behind QEMU's length, and the length of its answer.
+  for (const [vm, last] of [
+    [one, '02'],
+    [other, '03'],
+  ] as const) {
+    vm.write(
+      Buffer.from(`0000002affffffffffff5254000000${last}080600010800060400015254000000${last}c0a87f${last}000000000000c0a87f01`, 'hex'),
+    );
+    const [answer] = (await once(vm, 'data')) as [Buffer];
+    assert.equal(answer.readUInt32BE(0), 42);
+  }
+  one.destroy();
+  await until(() => output().includes('disconnecting'), `the first to go:\n${output()}`);
+  assert.doesNotMatch(output(), /exiting/);
+  other.destroy();
+  assert.equal(await status, 0, output());
 });

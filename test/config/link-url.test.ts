@@ -89,6 +89,10 @@ test('what is no link is refused with what there is', () => {
 
 test("§5.1: the query of a URL of gvproxy's own flags means nothing", () => {
   assert.deepEqual(interfaceLink('qemu', 'unix:///run/x?connect=1'), { ...STREAM, address: 'unix:///run/x?connect=1' });
+  assert.deepEqual(interfaceLink('qemu', 'fd:3'), parseLinkUrl('qemu+fd:3'));
+  assert.deepEqual(interfaceLink('qemu', 'systemd:vms'), parseLinkUrl('systemd:vms'));
+  assert.throws(() => interfaceLink('qemu', 'fd:1'), /descriptors 0 to 2 are the standard streams/);
+  assert.throws(() => interfaceLink('vpnkit', 'fd:3'), ConfigError);
   assert.deepEqual(interfaceLink('stdio', 'accept'), parseLinkUrl('stdio:'));
   assert.deepEqual(interfaceLink('bess', 'unixpacket://host/run/x%20y?a#b'), parseLinkUrl('bess+unixpacket:///run/x%20y'));
   assert.deepEqual(interfaceLink('vfkit', 'unixgram:///run/x?vnet_hdr=12'), parseLinkUrl('vfkit+unixgram:///run/x'));
