@@ -5,6 +5,7 @@ export type { NetworkEvents } from './network-events.ts';
 export type { NetworkCounters } from './network-counters.ts';
 export { commandLineNetwork, type CommandLineNetwork } from './config/defaults.ts';
 export { type AddressPlan, ConfigError, planAddresses } from './config/subnet.ts';
+export type { NetworkAddresses } from './config/subnet6.ts';
 export { ArgumentError, CapacityError, type CapacityErrorCode, NetworkError, type NetworkErrorCode } from './errors.ts';
 export { IpAddress } from './packet/address.ts';
 export type { Abortable } from './runtime/abortable.ts';

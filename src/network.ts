@@ -52,8 +52,7 @@ import { type ListenOptions, ProgramSide, type UdpOptions } from './library/prog
 import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } from './config/forward-address.ts';
 import { interfaceLink, parseLinkUrl } from './config/link-url.ts';
 import { resolveOptions } from './config/resolve.ts';
-import type { AddressPlan } from './config/subnet.ts';
-import type { AddressPlan6 } from './config/subnet6.ts';
+import { addressesOf, type NetworkAddresses } from './config/subnet6.ts';
 import { type Dhcp6, dhcp6Of } from './network-ipv6.ts';
 import { collectCounters, type NetworkCounters } from './network-counters.ts';
 import { dnsOf, gatewayOf, subnetOf } from './network-parts.ts';
@@ -241,10 +240,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   }
 
   /** Of the gateway, the first VM and the host as guests see them. */
-  get addresses(): AddressPlan & Partial<AddressPlan6> {
-    const { subnet, gatewayIP, deviceIP, hostIP, subnet6, gatewayIP6, deviceIP6, hostIP6 } = this.#options;
-    const ipv4 = { subnet, gatewayIP, deviceIP, hostIP };
-    return subnet6 === undefined ? ipv4 : { ...ipv4, subnet6, gatewayIP6: gatewayIP6!, deviceIP6: deviceIP6!, hostIP6: hostIP6! };
+  get addresses(): NetworkAddresses {
+    return addressesOf(this.#options);
   }
 
   #checkOpen(): void {

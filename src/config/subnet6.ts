@@ -1,7 +1,7 @@
 /** The network's IPv6: whether there is any, its prefix and addresses. */
 import { createHash } from 'node:crypto';
 import { IpAddress } from '../packet/address.ts';
-import { ConfigError } from './subnet.ts';
+import { type AddressPlan, ConfigError } from './subnet.ts';
 
 /** What of the options says something of it. */
 export interface Ipv6Choice {
@@ -19,6 +19,21 @@ export interface AddressPlan6 {
   readonly gatewayIP6: string;
   readonly deviceIP6: string;
   readonly hostIP6: string;
+}
+
+/** Those of both versions, as a network tells of them. */
+export interface NetworkAddresses extends AddressPlan, Partial<AddressPlan6> {
+  /** There when guests have IPv6 alone: the addresses of IPv4 then mean nothing. */
+  readonly ipv4?: false;
+}
+
+export function addressesOf(options: AddressPlan & Partial<AddressPlan6> & { readonly ipv4?: boolean | undefined }): NetworkAddresses {
+  const { subnet, gatewayIP, deviceIP, hostIP, ipv4, subnet6, gatewayIP6, deviceIP6, hostIP6 } = options;
+  return {
+    ...{ subnet, gatewayIP, deviceIP, hostIP },
+    ...(ipv4 === false && { ipv4 }),
+    ...(subnet6 !== undefined && { subnet6, gatewayIP6: gatewayIP6!, deviceIP6: deviceIP6!, hostIP6: hostIP6! }),
+  };
 }
 
 const WANTED = 'want one /64 such as fd12:3456:789a:1::/64';

@@ -38,8 +38,19 @@ const rootSchema = z
     name: z.string(),
     version: z.string(),
     addresses: z
-      .object({ subnet: z.string(), gatewayIP: z.ipv4(), deviceIP: z.ipv4(), hostIP: z.ipv4() })
-      .openapi({ description: "Of the network; deviceIP: the first VM's, hostIP: the host's loopback." }),
+      .object({
+        ...{ subnet: z.string(), gatewayIP: z.ipv4(), deviceIP: z.ipv4(), hostIP: z.ipv4() },
+        ipv4: z.literal(false).optional().openapi({ description: 'There when guests have IPv6 alone.' }),
+        ...{
+          subnet6: z.string().optional(),
+          gatewayIP6: z.ipv6().optional(),
+          deviceIP6: z.ipv6().optional(),
+          hostIP6: z.ipv6().optional(),
+        },
+      })
+      .openapi({
+        description: "Of the network; deviceIP: the first VM's, hostIP: the host's loopback; with a 6 those of IPv6, where guests have it.",
+      }),
     links: z.record(z.string(), z.string()),
   })
   .openapi('Root');

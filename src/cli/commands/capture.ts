@@ -48,7 +48,7 @@ function readCount(text: string | undefined): number {
   return Number(text);
 }
 
-/** By name, MAC address, IPv4 address or id. */
+/** By name, MAC address, leased IP address or id. */
 async function findVm(client: Client, text: string): Promise<number> {
   const { ports } = await client.get<{ ports: PortInfo[] }>('/v1/ports');
   const lower = text.toLowerCase();

@@ -1,4 +1,6 @@
 /** Forwards as people write them: `[PROTOCOL:][ADDRESS:]PORT:[GUEST:]PORT`. */
+import type { NetworkAddresses } from '../../config/subnet6.ts';
+import type { ForwardRequest } from '../../forward/forward.ts';
 import { usageError } from './command.ts';
 
 export interface ForwardPlace {
@@ -34,6 +36,13 @@ export function parseForward(text: string): WantedForward {
     if (local !== undefined && guestPorts !== undefined && guest !== '') return { ...local, guest, guestPorts };
   }
   return refuse(text, '8080:80, udp:5353:53, 0.0.0.0:8000-8010:9000-9010 or 8080:192.168.127.3:80');
+}
+
+/** Where no guest is named it is the first VM's, in the version of IP that guests have. */
+export function requestOf({ protocol, local, guest, guestPorts }: WantedForward, addresses: NetworkAddresses): ForwardRequest {
+  const { deviceIP, deviceIP6, ipv4 } = addresses;
+  const device = ipv4 === false ? `[${deviceIP6}]` : deviceIP;
+  return { protocol, local, remote: `${guest ?? device}:${guestPorts}` };
 }
 
 function place(text: string): ForwardPlace | undefined {

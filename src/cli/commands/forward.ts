@@ -1,7 +1,7 @@
 /** `guestwire forward`: ports of the host that lead to guests. */
 import { type Call, checkWords, STATUS, usageError } from './command.ts';
 import { type Client, connectTo } from './client.ts';
-import { parseForward, parseForwardPlace } from './forward-words.ts';
+import { parseForward, parseForwardPlace, requestOf } from './forward-words.ts';
 import { type Column, printListing } from './listing.ts';
 import type { Root } from './status.ts';
 
@@ -39,11 +39,7 @@ export async function forward(call: Call): Promise<number> {
 async function add(call: Call, client: Client, words: readonly string[]): Promise<void> {
   const wanted = words.map(parseForward);
   const { addresses } = await client.get<Root>('/v1/');
-  const requests = wanted.map(({ protocol, local, guest, guestPorts }) => ({
-    protocol,
-    local,
-    remote: `${guest ?? addresses.deviceIP}:${guestPorts}`,
-  }));
+  const requests = wanted.map((each) => requestOf(each, addresses));
   print(call, (await client.ask('POST', '/v1/forwards', requests)) as { forwards: Forward[] });
 }
 

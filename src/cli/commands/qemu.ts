@@ -5,6 +5,7 @@ import { constants, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { DEFAULT_MTU, DEVICE_MAC, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from '../../config/defaults.ts';
 import { ConfigError } from '../../config/subnet.ts';
+import type { NetworkOptions } from '../../network-options.ts';
 import { VirtualNetwork } from '../../network.ts';
 import { parseMac } from '../../packet/mac.ts';
 import { SystemError } from '../../system/error.ts';
@@ -13,9 +14,9 @@ import { connectUnix } from '../../system/unix-stream.ts';
 import { serveControl } from '../api.ts';
 import { fileErrorText, listenErrorText } from '../go-errors.ts';
 import { descriptorSink, Log } from '../log.ts';
-import { type Call, CommandError, usageError } from './command.ts';
+import { type Call, CommandError, type OptionValues, usageError } from './command.ts';
 import { claimControlSocket } from './control-socket.ts';
-import { parseForward, type WantedForward } from './forward-words.ts';
+import { parseForward, requestOf, type WantedForward } from './forward-words.ts';
 import { qemuArguments, SOCKET_MARK } from './qemu-arguments.ts';
 import { askVersion, QEMU } from './qemu-program.ts';
 
@@ -29,6 +30,7 @@ interface Wanted {
   readonly mac: string;
   readonly device: string;
   readonly forwards: readonly WantedForward[];
+  readonly versions: Pick<NetworkOptions, 'ipv4' | 'ipv6' | 'subnet6'>;
 }
 
 /** Resolves with QEMU's status. */
@@ -86,14 +88,27 @@ function readWanted({ options, words }: Call): Wanted {
     mac,
     device: options.text('device') ?? 'virtio-net-pci',
     forwards: options.list('forward').map(parseForward),
+    versions: readVersions(options),
+  };
+}
+
+/** As gvproxy's flags of these names. */
+function readVersions(options: OptionValues): Wanted['versions'] {
+  const [ipv4 = 'true', subnet6] = [options.text('ipv4'), options.text('subnet6')];
+  if (ipv4 !== 'true' && ipv4 !== 'false') throw usageError(`--ipv4 can't be ${JSON.stringify(ipv4)}: want true or false`);
+  return {
+    ...(ipv4 === 'false' && { ipv4: false }),
+    ...(options.flag('ipv6') && { ipv6: true }),
+    ...(subnet6 !== undefined && { subnet6 }),
   };
 }
 
 /** The forwards lead to a VM that has this MAC address, whatever it is. */
-async function createNetwork({ mtu, mac }: Wanted, captureFile: string | undefined): Promise<VirtualNetwork> {
+async function createNetwork({ mtu, mac, versions }: Wanted, captureFile: string | undefined): Promise<VirtualNetwork> {
   try {
     return await VirtualNetwork.create({
       mtu,
+      ...versions,
       dhcpStaticLeases: { '192.168.127.2': mac },
       ...(captureFile !== undefined && { captureFile }),
     });
@@ -107,12 +122,7 @@ async function createNetwork({ mtu, mac }: Wanted, captureFile: string | undefin
 async function addForwards(network: VirtualNetwork, wanted: readonly WantedForward[]): Promise<void> {
   if (wanted.length === 0) return;
   const { expandRanges } = await import('../../api/v1/port-ranges.ts');
-  const { deviceIP } = network.addresses;
-  const requests = wanted.map(({ protocol, local, guest, guestPorts }) => ({
-    protocol,
-    local,
-    remote: `${guest ?? deviceIP}:${guestPorts}`,
-  }));
+  const requests = wanted.map((each) => requestOf(each, network.addresses));
   try {
     await network.forwards.exposeAll(expandRanges(requests));
   } catch (error) {

@@ -1,4 +1,5 @@
 /** `guestwire status`: the running network in a few lines. */
+import type { NetworkAddresses } from '../../config/subnet6.ts';
 import { type Call, checkWords, STATUS } from './command.ts';
 import { connectTo } from './client.ts';
 import { bytesText, type Column, printListing } from './listing.ts';
@@ -6,7 +7,7 @@ import { bytesText, type Column, printListing } from './listing.ts';
 export interface Root {
   readonly name: string;
   readonly version: string;
-  readonly addresses: { readonly subnet: string; readonly gatewayIP: string; readonly deviceIP: string; readonly hostIP: string };
+  readonly addresses: NetworkAddresses;
 }
 
 export interface Totals {
@@ -38,10 +39,7 @@ export async function status(call: Call): Promise<number> {
   const lines: Line[] = [
     { what: 'url', value: client.url },
     { what: 'version', value: version },
-    { what: 'subnet', value: addresses.subnet },
-    { what: 'gateway', value: addresses.gatewayIP },
-    { what: 'first VM', value: addresses.deviceIP },
-    { what: "host's loopback", value: addresses.hostIP },
+    ...addressLines(addresses),
     { what: 'VMs', value: ports },
     { what: 'forwards', value: forwards.length },
     { what: 'TCP flows', value: flows.tcp },
@@ -51,4 +49,19 @@ export async function status(call: Call): Promise<number> {
   ];
   printListing(call, data, COLUMNS, lines);
   return STATUS.ok;
+}
+
+/** Those of each version that guests have. */
+function addressLines(addresses: NetworkAddresses): Line[] {
+  const { subnet, gatewayIP, deviceIP, hostIP, ipv4, subnet6, gatewayIP6, deviceIP6, hostIP6 } = addresses;
+  const named = (...[network, gateway, device, host]: string[]): Line[] => [
+    { what: 'subnet', value: network! },
+    { what: 'gateway', value: gateway! },
+    { what: 'first VM', value: device! },
+    { what: "host's loopback", value: host! },
+  ];
+  return [
+    ...(ipv4 === false ? [] : named(subnet, gatewayIP, deviceIP, hostIP)),
+    ...(subnet6 === undefined ? [] : named(subnet6, gatewayIP6!, deviceIP6!, hostIP6!)),
+  ];
 }

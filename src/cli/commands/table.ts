@@ -43,6 +43,9 @@ export const COMMANDS: readonly CommandDefinition[] = [
         summary: 'lead a port of the host to one of the VM, as guestwire forward add; any number',
       },
       mtu: { type: 'string', value: 'BYTES', summary: 'of the network; up to 65535, which is fastest (default: 1500)' },
+      ipv6: { type: 'boolean', summary: 'give the VM IPv6 too' },
+      ipv4: { type: 'string', value: 'BOOL', summary: '--ipv4=false, with --ipv6: give it IPv6 alone' },
+      subnet6: { type: 'string', value: 'PREFIX', summary: 'one /64 for IPv6, which is then on (default: derived)' },
       mac: { type: 'string', value: 'MAC', summary: "of the VM's network card (default: 5a:94:ef:e4:0c:ee)" },
       device: { type: 'string', value: 'TYPE', summary: "the network card, as QEMU's -device names it (default: virtio-net-pci)" },
       pcap: { type: 'string', value: 'FILE', summary: 'write every frame to this file' },
@@ -52,9 +55,11 @@ export const COMMANDS: readonly CommandDefinition[] = [
     notes: [
       `QEMU gets -netdev and -device in front of its arguments, unless these have a -netdev, -nic or -net of their own; where they say\n` +
         `{socket} it gets the path of the network's socket. The VM has 192.168.127.2 by DHCP; the host's loopback is 192.168.127.254.`,
+      `Forwards lead to the VM's IPv4 address, and with --ipv4=false to the one that it asks for by DHCPv6, unless they name another.`,
     ],
     examples: [
       'guestwire qemu --forward 8080:80 --forward 2222:22 -- -m 1G -hda disk.qcow2',
+      'guestwire qemu --ipv6 --forward [::1]:8080:80 -- -m 1G -hda disk.qcow2',
       'guestwire qemu --mtu 65520 -- qemu-system-aarch64 -M virt -cpu max -kernel Image',
     ],
     statuses: { else: "QEMU's own, or 128 and the number of the signal that has ended it" },
@@ -83,6 +88,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     examples: [
       'guestwire forward add 8080:80 udp:5353:53',
       'guestwire forward add 0.0.0.0:8000-8010:192.168.127.3:9000-9010',
+      'guestwire forward add [::1]:8080:[fd12:3456:789a:1::2]:80',
       'guestwire forward rm 8080',
       'guestwire forward ls --json',
     ],
@@ -168,7 +174,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     usage: ['[options]'],
     options: {
       output: { type: 'string', short: 'o', value: 'FILE', summary: 'where to; - is standard output (default: -)' },
-      vm: { type: 'string', value: 'VM', summary: 'of this VM alone, until it goes: its name, MAC or IPv4 address, or id' },
+      vm: { type: 'string', value: 'VM', summary: 'of this VM alone, until it goes: its name, MAC or IP address, or id' },
       count: { type: 'string', short: 'c', value: 'NUMBER', summary: 'end after so many frames' },
       ...connect,
     },

@@ -78,6 +78,25 @@ test('arguments with a network of their own get no card; what they may say inste
   assert.equal(used.stderr, '');
 });
 
+test('the VM has the versions of IP that it is given, and forwards lead to it', async () => {
+  const folder = temporaryFolder();
+  const asked = `env XDG_RUNTIME_DIR=${folder} ${PROGRAM}`;
+  const program = fakeQemu('7.2.0', `${asked} status --name vm; ${asked} forward ls --name vm`);
+  const lines = async (...argv: string[]): Promise<string> => {
+    const wanted = ['qemu', '--qemu', program, '--name', 'vm', '--forward', '[::1]:0:80', ...argv];
+    const { status, stdout, stderr } = await execute('env', [`XDG_RUNTIME_DIR=${folder}`, PROGRAM, ...wanted]);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  const both = await lines('--ipv6');
+  assert.match(both, /^first VM\t192\.168\.127\.2$/m);
+  assert.match(both, /^first VM\tfd[0-9a-f:]+::2$/m);
+  assert.match(both, /^tcp\t\[::1\]:0\t\d+\t192\.168\.127\.2:80$/m);
+  const alone = await lines('--ipv4=false', '--subnet6', 'fd12:3456:789a:1::/64');
+  assert.doesNotMatch(alone, /192\.168/);
+  assert.match(alone, /^tcp\t\[::1\]:0\t\d+\t\[fd12:3456:789a:1::2\]:80$/m);
+});
+
 test('a signal ends QEMU, and then the command as a shell tells of it', async () => {
   const file = join(temporaryFolder(), 'started');
   const running = new Running(PROGRAM, ['qemu', '--qemu', fakeQemu('7.2.0', `echo $$ > ${file}; exec sleep 30`)]);
@@ -98,6 +117,9 @@ test('what can not be started is told before anything is opened', async () => {
     [['--qemu', 'qemu-system-pdp11'], 1, 'there is no program qemu-system-pdp11 in PATH (--qemu PROGRAM names another)'],
     [['--qemu', '/bin/true'], 1, "/bin/true --version doesn't answer as QEMU does"],
     [['-m', '512'], 2, "Unknown option '-m'"],
+    [['--ipv4=no'], 2, '--ipv4 can\'t be "no": want true or false'],
+    [['--ipv6', '--mtu', '1000', '--qemu', fakeQemu('7.2.0', 'exit 0')], 1, 'mtu 1000 is too small for IPv6: want 1280 or more'],
+    [['--ipv4=false', '--qemu', fakeQemu('7.2.0', 'exit 0')], 1, 'guests need an address: ipv4 is off, and ipv6 is not on'],
   ] as const) {
     const called = await call(['qemu', ...argv]);
     assert.deepEqual([called.status, called.stderr.split('\n')[0]], [status, `guestwire qemu: ${text}`]);
