@@ -1,6 +1,6 @@
 /** `/services/dns/…`: the gateway's own names (contract §13.5, §13.6). */
 import { isIP } from 'node:net';
-import { parseIpv4 } from '../packet/address.ts';
+import { IpAddress } from '../packet/address.ts';
 import { compileRe2 } from '../config/re2.ts';
 import type { DnsRecord, DnsZone, NamePattern } from '../network-options.ts';
 import { ZoneError, type Zones } from '../service/dns/zones.ts';
@@ -46,7 +46,7 @@ interface RecordRequest {
 
 /** Throws JsonError or RequestError. */
 export function addZone(zones: Zones, body: string): void {
-  const ip = textOf('net.IP', '', parseIp);
+  const ip = textOf('net.IP', '', (text) => parseIp(text, zones.ipv6));
   const request = decode<ZoneRequest>(parseFirstValue(body), 'types.Zone', {
     Name: TEXT,
     Records: listOf<RecordRequest>('types.Record', {
@@ -69,10 +69,11 @@ export function addZone(zones: Zones, body: string): void {
   }
 }
 
-/** Empty for none. An IPv4 address may be written as IPv6 does, `::ffff:192.0.2.1`. */
-function parseIp(text: string): string {
-  const plain = text.replace(/^::ffff:(?=[\d.]+$)/i, '');
-  if (plain === '' || parseIpv4(plain) !== undefined) return plain;
+/** Empty for none. An IPv4 address may be written as IPv6 does, `::ffff:192.0.2.1`; one of IPv6 must be what guests have. */
+function parseIp(text: string, ipv6: boolean): string {
+  if (text === '') return text;
+  const address = IpAddress.parse(text);
+  if (address !== undefined && (address.isIpv4 || ipv6)) return address.toString();
   throw new RequestError(400, `invalid IP address: ${text}${isIP(text) === 6 ? ' (only IPv4 addresses can be answered with)' : ''}`);
 }
 

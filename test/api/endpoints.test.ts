@@ -137,6 +137,21 @@ test('§13.6: a zone that is added answers at once, newest record first, and its
   assert.equal((await ask('GET', '/services/dns/all')).body, zones);
 });
 
+test('§13.6: where guests have IPv6 a zone that is added may have addresses of both versions, listed as Go writes them', async (t) => {
+  const { ask, network } = await bench(t, {}, { dns: [], ipv6: true });
+  const records = [
+    { Name: 'a', IP: '10.0.0.1' },
+    { Name: 'a', IP: 'FD01:0::0:1' },
+  ];
+  assert.deepEqual(brief(await ask('POST', ADD, JSON.stringify({ Name: 'test.', Records: records, DefaultIP: 'fd01::2' }))), [200, '']);
+  const listed = '[{"Name":"a","IP":"10.0.0.1"},{"Name":"a","IP":"fd01::1"}]';
+  assert.equal((await ask('GET', '/services/dns/all')).body, `[{"Name":"test.","Records":${listed},"DefaultIP":"fd01::2"}]\n`);
+  const found = network.zones.answer('a.test', 28, () => false);
+  assert.deepEqual(found, [new Uint8Array(Buffer.from('fd010000000000000000000000000001', 'hex'))]);
+  const wrong = await ask('POST', ADD, '{"Name":"b.","DefaultIP":"fd01::x"}');
+  assert.deepEqual(brief(wrong), [400, 'invalid IP address: fd01::x\n']);
+});
+
 test('§13.6, §19 #684: a zone without sense is refused, and those that guests rely on stay as they are', async (t) => {
   const { ask } = await bench(t);
   const before = (await ask('GET', '/services/dns/all')).body;

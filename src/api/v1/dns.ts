@@ -1,5 +1,7 @@
 /** `/v1/dns/zones`: names that the gateway answers for itself (contract §12.2). */
+import { isIP } from 'node:net';
 import { createRoute, z } from '@hono/zod-openapi';
+import { IpAddress } from '../../packet/address.ts';
 import type { V1App } from './app.ts';
 import type { DnsRecord, DnsZone } from '../../network-options.ts';
 import { compileRe2 } from '../../config/re2.ts';
@@ -16,7 +18,12 @@ const NAME_LIMIT = 254;
 /** In front of a pattern, in the place of a name: no name has it. */
 const PATTERN_MARK = '~';
 
-const ip = z.ipv4();
+const ip = z
+  .string()
+  .refine((text) => IpAddress.parse(text) !== undefined, {
+    error: ({ input }) => `Invalid ${String(input).includes(':') ? 'IPv6' : 'IPv4'} address`,
+  })
+  .openapi({ description: 'An IPv4 address, or one of IPv6 where guests have that.', example: '192.168.127.9' });
 const recordSchema = z
   .strictObject({
     name: z.string().max(NAME_LIMIT).optional().openapi({ description: 'Label or labels in front of the name of the zone.' }),
@@ -106,13 +113,16 @@ const showRecord = createRoute({
   request: { params: recordParameters },
   responses: {
     ...errorResponses('no-such-zone', 'no-such-record'),
-    200: { description: 'The record.', content: { 'application/json': { schema: recordSchema } } },
+    200: {
+      description: 'The record; the first, where there are several of the name.',
+      content: { 'application/json': { schema: recordSchema } },
+    },
   },
 });
 const putRecord = createRoute({
   method: 'put',
   path: '/v1/dns/zones/{zone}/records/{record}',
-  summary: 'Make a record, in front of the others, or change its address',
+  summary: 'Make a record, in front of the others, or change its address of that version of IP',
   middleware: jsonBody,
   request: { params: recordParameters, body: { required: true, content: { 'application/json': { schema: z.strictObject({ ip }) } } } },
   responses: {
@@ -124,7 +134,7 @@ const putRecord = createRoute({
 const removeRecord = createRoute({
   method: 'delete',
   path: '/v1/dns/zones/{zone}/records/{record}',
-  summary: 'Remove a record',
+  summary: 'Remove a record, of both versions of IP where it has both',
   request: { params: recordParameters },
   responses: {
     ...errorResponses('zone-refused', 'no-such-zone', 'no-such-record', 'zone-would-be-empty'),
@@ -140,8 +150,8 @@ export function dnsRoutes(app: V1App, zones: Zones): void {
   app.openapi(put, (c) => {
     const { records, defaultIp } = c.req.valid('json');
     const name = zoneName(c.req.valid('param').zone);
-    const compiled = records.map((record, i) => compileRecord(record, `records.${i}`));
-    const zone: DnsZone = { name, records: compiled, ...(defaultIp === undefined ? {} : { defaultIP: defaultIp }) };
+    const compiled = records.map((record, i) => compileRecord(record, `records.${i}`, zones.ipv6));
+    const zone = { name, records: compiled, ...(defaultIp !== undefined && { defaultIP: plainIp(defaultIp, 'defaultIp', zones.ipv6) }) };
     const wasThere = zones.list().some(isCalled(name));
     replace(zones, zone);
     return wasThere ? c.json(plainZone(zone), 200) : c.json(plainZone(zone), 201);
@@ -165,19 +175,21 @@ export function dnsRoutes(app: V1App, zones: Zones): void {
   app.openapi(putRecord, (c) => {
     const { zone: name, record: key } = c.req.valid('param');
     const zone = findZone(zones, name);
-    const index = zone.records.findIndex(isRecord(key));
+    const address = plainIp(c.req.valid('json').ip, 'ip', zones.ipv6);
+    const is = isRecord(key);
+    const index = zone.records.findIndex((record) => is(record) && isIP(record.ip) === isIP(address));
     if (index >= 0) {
-      const changed = { ...zone.records[index]!, ip: c.req.valid('json').ip };
+      const changed = { ...zone.records[index]!, ip: address };
       replace(zones, { ...zone, records: zone.records.with(index, changed) });
       return c.json(plainRecord(changed), 200);
     }
     if (zone.records.length >= RECORDS) throw new ApiError('invalid-request', `zone ${zone.name} has ${RECORDS} records already`);
     const parsed = recordSchema.safeParse({
       ...(key.startsWith(PATTERN_MARK) ? { regexp: key.slice(1) } : { name: key }),
-      ip: c.req.valid('json').ip,
+      ip: address,
     });
     if (!parsed.success) throw new ApiError('invalid-request', `record ${JSON.stringify(key)}: ${parsed.error.issues[0]!.message}`);
-    const made = compileRecord(parsed.data, 'record');
+    const made = compileRecord(parsed.data, 'record', zones.ipv6);
     replace(zones, { ...zone, records: [made, ...zone.records] });
     return c.json(plainRecord(made), 201);
   });
@@ -185,12 +197,13 @@ export function dnsRoutes(app: V1App, zones: Zones): void {
   app.openapi(removeRecord, (c) => {
     const { zone: name, record } = c.req.valid('param');
     const zone = findZone(zones, name);
-    const index = zone.records.findIndex(isRecord(record));
-    if (index < 0) throw noSuchRecord(name, record);
-    if (zone.records.length === 1 && zone.defaultIP === undefined) {
+    const is = isRecord(record);
+    const left = zone.records.filter((each) => !is(each));
+    if (left.length === zone.records.length) throw noSuchRecord(name, record);
+    if (left.length === 0 && zone.defaultIP === undefined) {
       throw new ApiError('zone-would-be-empty', `${JSON.stringify(record)} is all that zone ${zone.name} has`);
     }
-    replace(zones, { ...zone, records: zone.records.toSpliced(index, 1) });
+    replace(zones, { ...zone, records: left });
     return c.body(null, 204);
   });
 }
@@ -239,13 +252,21 @@ function refusing(change: () => unknown): void {
   }
 }
 
-function compileRecord({ name = '', regexp, ip }: z.infer<typeof recordSchema>, where: string): DnsRecord {
-  if (regexp === undefined) return { name, ip };
+function compileRecord({ name = '', regexp, ip: text }: z.infer<typeof recordSchema>, where: string, ipv6: boolean): DnsRecord {
+  const address = plainIp(text, `${where}.ip`, ipv6);
+  if (regexp === undefined) return { name, ip: address };
   try {
-    return { name, pattern: compileRe2(regexp), ip };
+    return { name, pattern: compileRe2(regexp), ip: address };
   } catch (error) {
     throw new ApiError('invalid-request', `${where}: ${(error as Error).message}`);
   }
+}
+
+/** As RFC 5952 writes it. Throws ApiError for an address of IPv6 where guests have none. */
+function plainIp(text: string, where: string, ipv6: boolean): string {
+  const address = IpAddress.parse(text);
+  if (address !== undefined && (address.isIpv4 || ipv6)) return address.toString();
+  throw new ApiError('invalid-request', `${where}: ${text} is of IPv6, which guests of this network don't have`);
 }
 
 function plainZone({ name, records, defaultIP }: DnsZone): z.infer<typeof zoneSchema> {

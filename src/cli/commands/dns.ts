@@ -43,7 +43,7 @@ export async function dns(call: Call): Promise<number> {
     const data = await client.get<{ zones: Zone[] }>('/v1/dns/zones');
     printListing(call, data, COLUMNS, data.zones.flatMap(rowsOf));
   } else if (verb === 'add') {
-    checkWords(words, 2, 2, 'a name and an IPv4 address');
+    checkWords(words, 2, 2, 'a name and an IP address');
     await add(client, await placeOf(call, client, words[0]!), words[1]!);
   } else if (verb === 'rm') {
     checkWords(words, 1, 1, 'a name');

@@ -29,15 +29,15 @@ export class ZoneError extends Error {
 }
 
 export class Zones {
+  /** Whether addresses of IPv6 are answers, too. */
+  readonly ipv6: boolean;
   #zones: readonly DnsZone[];
   /** In lower case. */
-  readonly #ipv6: boolean;
   readonly #protected: ReadonlySet<string>;
 
-  /** `ipv6`: addresses of IPv6 are answers, too. */
   constructor(zones: readonly DnsZone[], ipv6 = false) {
     this.#zones = zones;
-    this.#ipv6 = ipv6;
+    this.ipv6 = ipv6;
     const names = zones.map(({ name }) => name.toLowerCase());
     this.#protected = new Set(names.filter((name) => PROTECTED.includes(name)));
   }
@@ -99,9 +99,9 @@ export class Zones {
     for (const zone of this.#zones) {
       const suffix = `.${zone.name.toLowerCase()}`;
       if (!question.toLowerCase().endsWith(suffix)) continue;
-      const found = find(zone, question.slice(0, -suffix.length), this.#ipv6 ? type : undefined, search);
+      const found = find(zone, question.slice(0, -suffix.length), this.ipv6 ? type : undefined, search);
       if (typeof found === 'string') return found;
-      return found === null || (type !== TYPE_A && !(this.#ipv6 && type === TYPE_AAAA)) ? [] : [found];
+      return found === null || (type !== TYPE_A && !(this.ipv6 && type === TYPE_AAAA)) ? [] : [found];
     }
     return undefined;
   }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { IpAddress } from '../../../src/packet/address.ts';
 import { attachGuest } from '../../../src/testing/index.ts';
-import { codeOf, createWorld } from './world.ts';
+import { type Answer, codeOf, createWorld } from './world.ts';
 
 const ZONE = '/v1/dns/zones/example.internal.';
 const WWW = { name: 'www', ip: '192.168.127.9' };
@@ -112,4 +113,54 @@ test('zones that programs in guests trust are not changed', async (t) => {
     assert.match(answer.text, /is protected/);
   }
   assert.equal(network.zones.list(), before);
+});
+
+test('where guests have IPv6 a name has an address of each version, set one by one and removed together', async (t) => {
+  const { ask, network } = await createWorld(t, { ipv6: true });
+  const answers = (name: string): string[] =>
+    [1, 28].map((type) => {
+      const found = network.zones.answer(name, type, () => false);
+      if (!Array.isArray(found)) return String(found);
+      const hex = found.map((bytes: Uint8Array) =>
+        Buffer.from(bytes)
+          .toString('hex')
+          .replaceAll(/(.{4})(?=.)/g, '$1:'),
+      );
+      return hex.map((text) => (type === 28 ? IpAddress.parse(text)!.toString() : text)).join();
+    });
+  const made = await ask('PUT', ZONE, { records: [WWW], defaultIp: 'FD01:0:0::00ff' });
+  assert.deepEqual([made.status, made.body], [201, { name: 'example.internal.', records: [WWW], defaultIp: 'fd01::ff' }]);
+  assert.deepEqual(answers('www.example.internal'), ['c0a8:7f09', '']);
+  const put = (ip: string): Promise<Answer> => ask('PUT', `${ZONE}/records/www`, { ip });
+  const [six, again, four] = [await put('fd01::1'), await put('fd01::2'), await put('192.168.127.4')];
+  assert.deepEqual([six.status, again.status, four.status], [201, 200, 200]);
+  assert.deepEqual(answers('www.example.internal'), ['c0a8:7f04', 'fd01::2']);
+  assert.deepEqual(answers('other.example.internal'), ['', 'fd01::ff']);
+  const both = [
+    { name: 'www', ip: 'fd01::2' },
+    { name: 'www', ip: '192.168.127.4' },
+  ];
+  assert.deepEqual((await ask('GET', `${ZONE}/records`)).body, { records: both });
+  assert.equal((await ask('DELETE', `${ZONE}/records/www`)).status, 204);
+  assert.deepEqual(answers('www.example.internal'), ['', 'fd01::ff']);
+  assert.equal((await ask('DELETE', ZONE)).status, 204);
+  assert.deepEqual(answers('www.example.internal'), ['undefined', 'undefined']);
+  for (const ip of ['fd01::g', 'fe80::1%eth0', '1::2::3']) {
+    const refused = await ask('PUT', ZONE, { defaultIp: ip });
+    assert.ok(refused.status === 400 && refused.text.includes('defaultIp: Invalid IPv6 address'), refused.text);
+  }
+});
+
+test('where guests have none, an address of IPv6 is refused with the reason', async (t) => {
+  const { ask } = await createWorld(t);
+  await ask('PUT', ZONE, { records: [WWW] });
+  for (const [path, body, where] of [
+    [ZONE, { records: [{ name: 'a', ip: 'fd01::1' }] }, 'records.0.ip'],
+    [ZONE, { defaultIp: 'fd01::1' }, 'defaultIp'],
+    [`${ZONE}/records/www`, { ip: 'fd01::1' }, 'ip'],
+  ] as const) {
+    const answer = await ask('PUT', path, body);
+    assert.deepEqual([answer.status, codeOf(answer)], [400, 'invalid-request']);
+    assert.ok(answer.text.includes(`"${where}: fd01::1 is of IPv6, which guests of this network don't have"`), answer.text);
+  }
 });

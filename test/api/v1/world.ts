@@ -1,7 +1,7 @@
 /** The API over a real network, with forwards that are none; closed when the test ends. */
 import type { TestContext } from 'node:test';
 import { createV1, type V1Api } from '../../../src/api/v1/v1.ts';
-import { VirtualNetwork } from '../../../src/index.ts';
+import { type NetworkOptions, VirtualNetwork } from '../../../src/index.ts';
 import { FakeRegistry } from './fake-registry.ts';
 
 export interface World {
@@ -22,8 +22,8 @@ export interface Answer {
   readonly body: unknown;
 }
 
-export async function createWorld(t: TestContext): Promise<World> {
-  const network = await VirtualNetwork.create();
+export async function createWorld(t: TestContext, options: NetworkOptions = {}): Promise<World> {
+  const network = await VirtualNetwork.create(options);
   t.after(() => network.close());
   const registry = new FakeRegistry();
   const failures: string[] = [];

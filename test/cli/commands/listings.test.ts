@@ -147,7 +147,7 @@ test('command lines that make no sense end with status 2 and say what is wanted'
     ['ports --name ../x', 'guestwire ports: "../x" is no name: want letters, digits, and - _ . behind the first'],
     ['ports --name a --connect unix:///b', 'guestwire ports: --connect and --name say both which network is meant: want one of them'],
     ['forward fly', 'guestwire forward: there is no "fly": want ls, add or rm'],
-    ['dns add db', 'guestwire dns: too few words: want a name and an IPv4 address'],
+    ['dns add db', 'guestwire dns: too few words: want a name and an IP address'],
   ] as const) {
     const { status, stderr, stdout } = await guestwire(line);
     assert.deepEqual([status, stdout, stderr.split('\n')[0]], [2, '', text], line);
