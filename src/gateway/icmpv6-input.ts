@@ -78,17 +78,17 @@ export class Icmpv6Input implements Transport {
     else this.counters.dropOther++;
   }
 
-  /** In place, as for IPv4. A request to a group that we are in is answered by our own address (RFC 4443 §4.2). */
+  /** In place, as for IPv4; not for nobody, who has no address. A request to a group that we are in is answered by our own (RFC 4443 §4.2). */
   #echoRequest(packet: InboundPacket): void {
     const { addresses, arena, output } = this.#options;
     const { source0, source1, source2, source3, destination0, destination1, destination2, destination3 } = packet;
+    if ((source0 | source1 | source2 | source3) === 0) {
+      this.counters.dropOther++;
+      return;
+    }
     if (!ipv6.isMulticast(destination0) && !addresses.isLocal(destination0, destination1, destination2, destination3)) {
       this.counters.echoForwarded++;
       this.echo?.input(packet);
-      return;
-    }
-    if ((source0 | source1 | source2 | source3) === 0) {
-      this.counters.dropOther++;
       return;
     }
     const scope = ipv6.isMulticast(destination0) ? source0 : destination0;

@@ -48,6 +48,14 @@ test('answers pings to its own addresses, with the payload, from the address tha
   assert.deepEqual([echoAnswered, echoForwarded], [4, 2]);
 });
 
+test('a ping of nobody goes nowhere: its answer would have no address', () => {
+  const bench = new Bench6();
+  for (const destination of [GATEWAY, HOST, OUTSIDE, 'ff02::1']) bench.input(icmp6(128, ECHO, { source: '::', destination }));
+  assert.deepEqual(bench.answers(), []);
+  const { echoAnswered, echoForwarded, dropOther } = bench.ipv6.icmpInput.counters;
+  assert.deepEqual([echoAnswered, echoForwarded, dropOther], [0, 0, 4]);
+});
+
 test('a ping larger than the MTU is put together, and its answer fragmented', () => {
   const bench = new Bench6(1400);
   const large = Buffer.concat([Buffer.from('00070001', 'hex'), Buffer.alloc(5000, 'x')]);
