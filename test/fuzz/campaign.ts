@@ -16,10 +16,10 @@ import { runInNewContext } from 'node:vm';
 import { SeededRandom } from '../../src/runtime/clock.ts';
 import { CORPUS, Coverage } from './coverage.ts';
 import { Execution } from './executor.ts';
-import { Verdict } from './judge.ts';
 import { serveNewcomer } from './newcomer.ts';
 import { type Program, readProgram, writeProgram } from './program.ts';
 import { minimize, Vary } from './vary.ts';
+import { Verdict } from './verdict.ts';
 import { World, WORLD_COUNT } from './world.ts';
 
 /** Programs between looks at coverage and heap. */
@@ -76,6 +76,8 @@ async function runIn(world: World, program: Program): Promise<number> {
     throw new Verdict(`${world.arena.outstanding} bytes of the arena are taken, ${world.baseline} at the start`);
   }
   if (world.gateway.neighbours.size !== 0) throw new Verdict(`${world.gateway.neighbours.size} neighbours of VMs that have gone`);
+  const leases = world.dhcp6?.leases.size ?? 0;
+  if (leases !== 0) throw new Verdict(`${leases} leases of IPv6 of VMs that have gone`);
   return execution.frames;
 }
 
@@ -168,7 +170,7 @@ export class Campaign {
 
   #silent(): string[] {
     const counters = new Map<string, number>();
-    this.#worlds[0]!.counters(counters);
+    for (const world of this.#worlds) world.counters(counters);
     return [...counters.keys()].filter((name) => ![...this.#features].some((feature) => feature.startsWith(`${name}:`)));
   }
 

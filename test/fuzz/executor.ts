@@ -5,19 +5,25 @@
 import { parseMac, type Mac } from '../../src/packet/mac.ts';
 import * as ethernet from '../../src/packet/ethernet.ts';
 import * as ipv4 from '../../src/packet/ipv4.ts';
+import { isMulticast } from '../../src/packet/ipv6.ts';
 import * as tcp from '../../src/packet/tcp.ts';
 import { IpAddress } from '../../src/packet/address.ts';
-import { EAGAIN, ECONNREFUSED, ECONNRESET, EINPROGRESS, EMFILE, EMSGSIZE, ENETUNREACH, ENOBUFS, EPERM } from '../../src/system/errno.ts';
 import { TcpFlow } from '../../src/flow/tcp/flow.ts';
 import { UdpFlow } from '../../src/flow/udp/flow.ts';
 import type { EndpointHandler } from '../../src/host/endpoint.ts';
 import type { MemoryPort } from '../../src/link/memory-port.ts';
 import * as frames from './frames.ts';
-import { Judge, type Packet, Verdict } from './judge.ts';
+import { TARGETS6 } from './frames6.ts';
+import { Guests6 } from './guests6.ts';
+import * as hosts from './hosts.ts';
+import { GATEWAY6, vmOf6 } from './addresses6.ts';
+import { Judge } from './judge.ts';
 import { isMutated, mutate } from './mutation.ts';
 import { pick, type Program, Step } from './program.ts';
+import { type Packet, Verdict } from './verdict.ts';
 import { GATEWAY, SUBNET, type World } from './world.ts';
 
+const GATEWAYS: readonly IpAddress[] = [IpAddress.v4(GATEWAY), GATEWAY6];
 const VMS = 4;
 const SLOTS = 16;
 /** Of one program; what is beyond is not sent. A few steps can ask for a hundred thousand fragments. */
@@ -25,7 +31,6 @@ const FRAME_LIMIT = 1500;
 /** Milliseconds of processor time that a turn may take, the judging included: what takes longer holds up every VM. */
 const TURN_LIMIT = 500;
 const TIMES = [1, 5, 41, 210, 1000, 3000, 31_000, 121_000, 7_300_000];
-const ERRNOS = [ECONNREFUSED, ECONNRESET, ENETUNREACH, EMFILE, ENOBUFS, EMSGSIZE, EPERM, EAGAIN];
 const FLAGS = [
   tcp.SYN,
   tcp.ACK,
@@ -56,27 +61,32 @@ interface Vm {
 interface Conversation {
   readonly vm: number;
   port: number;
-  remote: number;
+  remote: IpAddress;
   remotePort: number;
   seq: number;
   ack: number;
 }
 
 export class Execution {
-  readonly #world: World;
+  readonly world: World;
   readonly #vms: Vm[];
   readonly #conversations: Conversation[];
+  readonly #targets: readonly frames.Target[];
+  readonly #guests6: Guests6;
+  readonly #kinds: readonly Action[];
   readonly #sent: { vm: number; frame: Uint8Array }[] = [];
   #fault: Error | null = null;
   /** Frames handed to the network. */
   frames = 0;
 
   constructor(world: World) {
-    this.#world = world;
+    this.world = world;
+    this.#targets = !world.ipv6 ? frames.TARGETS : world.ipv4 ? [...TARGETS6, ...frames.TARGETS.slice(0, 4)] : TARGETS6;
+    this.#kinds = world.ipv6 ? DUAL_KINDS : KINDS;
     this.#vms = Array.from({ length: VMS }, (_, i) => ({
       mac: parseMac(`5a:94:ef:e4:01:0${i}`)!,
       address: SUBNET + 10 + i,
-      judge: new Judge(world.mtu),
+      judge: new Judge(world.mtu, world.ipv6),
       port: null,
       spoiled: false,
       last: new Uint8Array(0),
@@ -84,19 +94,34 @@ export class Execution {
     this.#conversations = Array.from({ length: SLOTS }, (_, i) => ({
       vm: i % VMS,
       port: 40_000 + i,
-      ...target(i),
+      ...this.#target(i),
       seq: i * 0x11111111,
       ack: 0,
     }));
+    this.#guests6 = new Guests6({
+      mac: (vm) => this.#vms[vm]!.mac,
+      send: (vm, frame) => this.#send(vm, frame),
+      emit: (step, vm, frame) => this.#emit(step, vm, frame),
+      spoil: (vm) => {
+        this.#vms[vm]!.spoiled = true;
+      },
+      frames: () => this.frames,
+    });
+  }
+
+  #target(number: number): { remote: IpAddress; remotePort: number } {
+    const { address, port } = pick(this.#targets, number);
+    return { remote: address, remotePort: port };
   }
 
   /** Throws what was wrong; the world is of no use then. */
   async run(program: Program): Promise<void> {
-    const world = this.#world;
+    const world = this.world;
     world.longestTurn = 0;
     world.host.answer = 0;
     world.host.onWritten = (handler, bytes, at, length) => this.#written(handler, bytes, at, length);
     for (const i of this.#vms.keys()) this.#attach(i);
+    world.gateway.ipv6?.advertiser.start();
     for (const bytes of program.steps) {
       const step = new Step(bytes);
       this.#step(step);
@@ -114,12 +139,12 @@ export class Execution {
 
   #check(): void {
     if (this.#fault !== null) throw this.#fault;
-    const { longestTurn } = this.#world;
+    const { longestTurn } = this.world;
     if (longestTurn > TURN_LIMIT) throw new Verdict(`a turn of ${Math.round(longestTurn)} ms`);
   }
 
   async #end(): Promise<void> {
-    const world = this.#world;
+    const world = this.world;
     world.turn();
     for (const { port } of this.#vms) port?.resume();
     const left = await world.rest();
@@ -131,12 +156,13 @@ export class Execution {
 
   #attach(number: number): void {
     const vm = this.#vms[number]!;
-    vm.port = this.#world.attach(`vm ${number}`, (bytes, at, length) => this.#received(number, bytes, at, length));
+    vm.port = this.world.attach(`vm ${number}`, (bytes, at, length) => this.#received(number, bytes, at, length));
     this.#send(number, frames.arpFrame(vm.mac, vm.address, new Step(Uint8Array.of(0, 0, 2, ...new Uint8Array(13)))));
+    if (this.world.ipv6) this.#guests6.arrive(number);
   }
 
   #detach(vm: Vm): void {
-    if (vm.port !== null) this.#world.detach(vm.port);
+    if (vm.port !== null) this.world.detach(vm.port);
     vm.port = null;
   }
 
@@ -146,7 +172,7 @@ export class Execution {
       const vm = this.#vms[number]!;
       const packet = vm.judge.frame(bytes, at, length);
       if (packet === null) return;
-      if (packet.destination !== vm.address && packet.destination !== -1 && !vm.spoiled) throw new Verdict('a packet for another VM');
+      if (!isFor(packet, number, vm) && !vm.spoiled) throw new Verdict('a packet for another VM');
       vm.last = bytes.slice(at + ethernet.HEADER, at + length);
       if (packet.protocol === ipv4.PROTOCOL_TCP) this.#heardTcp(number, packet);
     } catch (error) {
@@ -157,7 +183,7 @@ export class Execution {
   #heardTcp(number: number, { source, payload }: Packet): void {
     const [from, to, flags] = [tcp.sourcePort(payload, 0), tcp.destinationPort(payload, 0), tcp.flags(payload, 0)];
     let conversation = this.#conversations.find(
-      ({ vm, port, remote, remotePort }) => vm === number && port === to && remote === source && remotePort === from,
+      ({ vm, port, remote, remotePort }) => vm === number && port === to && remote.equals(source) && remotePort === from,
     );
     if (conversation === undefined) {
       if ((flags & tcp.SYN) === 0) return;
@@ -174,7 +200,8 @@ export class Execution {
   /** What reaches a host is its guest's, as long as that guest has told no lies. */
   #written(handler: EndpointHandler, bytes: Uint8Array, at: number, length: number): void {
     if (!(handler instanceof TcpFlow || handler instanceof UdpFlow)) return;
-    const number = handler.guest3 - (SUBNET + 10);
+    const { guest0: w0, guest2: w2, guest3: w3 } = handler;
+    const number = handler.neighbour.isIpv4 ? w3 - (SUBNET + 10) : vmOf6({ w0, w2, w3 });
     if (this.#vms[number]?.spoiled !== false) return;
     for (let i = at; i < at + length; i++) {
       if (bytes[i]! >>> 4 === number + 1) continue;
@@ -192,7 +219,7 @@ export class Execution {
   }
 
   #step(step: Step): void {
-    pick(KINDS, step.kind)(this, step, this.#conversations[step.slot % SLOTS]!);
+    pick(this.#kinds, step.kind)(this, step, this.#conversations[step.slot % SLOTS]!);
   }
 
   /** Sends a packet as the step says: mutated, mended, as it is. */
@@ -207,8 +234,10 @@ export class Execution {
     this.#send(vm, changed);
   }
 
-  #packet(step: Step, vm: number, destination: number, protocol: number, payload: Uint8Array): void {
+  #packet(step: Step, vm: number, to: IpAddress, protocol: number, payload: Uint8Array): void {
+    if (!to.isIpv4) return this.#guests6.packet(step, vm, to, protocol, payload);
     const { mac, address } = this.#vms[vm]!;
+    const destination = to.w3;
     const unconfigured = protocol === ipv4.PROTOCOL_UDP && destination === -1;
     const options = step.options >= 252 ? new Uint8Array((step.extra % 11) * 4).fill(step.value) : undefined;
     const frame = frames.packet({ mac, source: unconfigured ? 0 : address, destination }, protocol, payload, options);
@@ -255,11 +284,11 @@ export class Execution {
   tcp(step: Step, conversation: Conversation): void {
     const flags = step.flags < 240 ? pick(FLAGS, step.flags) : step.extra;
     const isSyn = (flags & tcp.SYN) !== 0;
-    if (isSyn && (flags & tcp.ACK) === 0) Object.assign(conversation, target(step.slot >>> 4));
+    if (isSyn && (flags & tcp.ACK) === 0) Object.assign(conversation, this.#target(step.slot >>> 4));
     const repeat = pick([1, 1, 1, 1, 1, 2, 8, 40], step.how >>> 3);
     for (let i = 0; i < repeat; i++) {
-      const length = isSyn && step.length < 0xf000 ? 0 : Math.min(frames.payloadLength(step), this.#world.mtu - 100);
-      const isDns = conversation.remotePort === 53 && conversation.remote === GATEWAY;
+      const length = isSyn && step.length < 0xf000 ? 0 : Math.min(frames.payloadLength(step), this.world.mtu - 100);
+      const isDns = conversation.remotePort === 53 && GATEWAYS.some((address) => address.equals(conversation.remote));
       const payload = isDns && length > 0 ? dnsOverTcp(step) : frames.tagged(conversation.vm, Math.max(length, 0));
       const exact = step.seq < 208;
       const seq = exact ? conversation.seq : (conversation.seq + pick(DELTAS, step.seq)) | 0;
@@ -276,14 +305,14 @@ export class Execution {
     const plain = Uint8Array.of(0, step.slot, 0, 0, 0, 0, 0, 0, step.options, 0, 0, 0, 0, 0, 0, step.extra);
     conversation.port = 40_000 + ((conversation.port + 16) % 20_000);
     this.tcp(new Step(plain), conversation);
-    this.#world.turn();
+    this.world.turn();
     plain[2] = 1;
     plain[8] = 0;
     this.tcp(new Step(plain), conversation);
   }
 
   udp(step: Step, conversation: Conversation): void {
-    const { address, port } = pick(frames.TARGETS, step.slot >>> 4);
+    const { address, port } = pick(this.#targets, step.slot >>> 4);
     const repeat = pick([1, 1, 1, 1, 1, 2, 8, 200], step.how >>> 3);
     const payload = frames.tagged(conversation.vm, frames.payloadLength(step));
     for (let i = 0; i < repeat; i++) {
@@ -293,22 +322,38 @@ export class Execution {
   }
 
   dns(step: Step, { vm, port }: Conversation): void {
-    this.#packet(step, vm, GATEWAY, ipv4.PROTOCOL_UDP, frames.udpBytes(port, 53, frames.dnsBytes(step)));
+    const gateway = this.world.ipv6 ? pick(GATEWAYS, step.slot >>> 4) : GATEWAYS[0]!;
+    this.#packet(step, vm, gateway, ipv4.PROTOCOL_UDP, frames.udpBytes(port, 53, frames.dnsBytes(step)));
   }
 
   dhcp(step: Step, { vm }: Conversation): void {
-    const destination = step.flags & 64 ? GATEWAY : -1;
+    const destination = step.flags & 64 ? GATEWAYS[0]! : IpAddress.v4(-1);
     this.#packet(step, vm, destination, ipv4.PROTOCOL_UDP, frames.udpBytes(68, 67, frames.dhcpBytes(this.#vms[vm]!.mac, step)));
   }
 
   echo(step: Step, { vm }: Conversation): void {
-    const { address } = pick(frames.TARGETS, step.slot >>> 4);
+    const { address } = pick(this.#targets, step.slot >>> 4);
+    if (!address.isIpv4) return this.#guests6.echo(step, vm, address);
     const payload = frames.tagged(vm, frames.payloadLength(step));
     this.#packet(step, vm, address, ipv4.PROTOCOL_ICMP, frames.echoBytes(step, payload));
   }
 
   icmpError(step: Step, { vm }: Conversation): void {
-    this.#packet(step, vm, GATEWAY, ipv4.PROTOCOL_ICMP, frames.errorBytes(step, this.#vms[vm]!.last));
+    const { last } = this.#vms[vm]!;
+    if (last.length > 0 && last[0]! >>> 4 === 6) this.#guests6.error(step, vm, last);
+    else this.#packet(step, vm, GATEWAYS[0]!, ipv4.PROTOCOL_ICMP, frames.errorBytes(step, last));
+  }
+
+  discovery(step: Step, { vm }: Conversation): void {
+    this.#guests6.discovery(step, vm);
+  }
+
+  listener(step: Step, { vm }: Conversation): void {
+    this.#guests6.listener(step, vm);
+  }
+
+  dhcp6(step: Step, { vm }: Conversation): void {
+    this.#guests6.dhcp(step, vm);
   }
 
   arp(step: Step, { vm }: Conversation): void {
@@ -357,56 +402,6 @@ export class Execution {
     this.#send(from, step.flags & 2 ? mutate(Uint8Array.from(earlier.frame), step, earlier.frame) : earlier.frame);
   }
 
-  hostStream(step: Step): void {
-    const { streams } = this.#world.host;
-    const stream = streams[step.slot % streams.length];
-    if (stream === undefined) return;
-    const errno = pick(ERRNOS, step.extra);
-    pick(
-      [
-        () => stream.finish(0),
-        () => stream.put(frames.payloadLength(step)),
-        () => stream.put(step.length * 4),
-        () => stream.end(),
-        () => stream.limit(step.length),
-        () => stream.limit(Infinity),
-        () => stream.finish(errno),
-        () => stream.fail(errno),
-        () => stream.spurious(step.extra & 7),
-      ],
-      step.flags,
-    )();
-  }
-
-  hostDatagram(step: Step): void {
-    const { datagrams, pings } = this.#world.host;
-    const endpoints = [...datagrams, ...pings];
-    const endpoint = endpoints[step.slot % endpoints.length];
-    const repeat = pick([1, 1, 1, 8], step.extra);
-    for (let i = 0; i < repeat; i++) {
-      if (step.flags >= 240) endpoint?.fail(pick(ERRNOS, step.flags), step.length);
-      else endpoint?.put(frames.payloadLength(step));
-    }
-  }
-
-  hostPolicy(step: Step): void {
-    this.#world.host.answer = pick(
-      [0, 0, 0, -EINPROGRESS, -EINPROGRESS, -ECONNREFUSED, -ENETUNREACH, -EMFILE, -EPERM, -ENOBUFS],
-      step.flags,
-    );
-  }
-
-  accept(step: Step): void {
-    const repeat = pick([1, 1, 1, 20], step.extra);
-    for (let i = 0; i < repeat; i++) this.#world.host.accept(0, IpAddress.v4(i % 2 === 0 ? 0x7f000001 : 0xc6336400 + (i & 0xff)));
-  }
-
-  upstream(step: Step): void {
-    if (this.#world.upstream.waiting === 0) return;
-    this.#world.upstream.answer(step.slot, step.flags, step.value, step.length);
-    this.#world.handed = true;
-  }
-
   link(step: Step, { vm }: Conversation): void {
     const machine = this.#vms[vm]!;
     if (step.flags < 100) machine.port?.pause();
@@ -416,8 +411,8 @@ export class Execution {
   }
 
   time(step: Step): void {
-    this.#world.clock.advance(pick(TIMES, step.extra));
-    this.#world.turn();
+    this.world.clock.advance(pick(TIMES, step.extra));
+    this.world.turn();
   }
 }
 
@@ -428,17 +423,17 @@ const KINDS: readonly Action[] = (
   [
     [22, (run, step, conversation) => run.tcp(step, conversation)],
     [5, (run, step, conversation) => run.open(step, conversation)],
-    [10, (run, step) => run.hostStream(step)],
+    [10, (run, step) => hosts.stream(run.world, step)],
     [5, (run, step, conversation) => run.udp(step, conversation)],
     [3, (run, step, conversation) => run.dns(step, conversation)],
-    [2, (run, step) => run.upstream(step)],
+    [2, (run, step) => hosts.answerDns(run.world, step)],
     [3, (run, step, conversation) => run.dhcp(step, conversation)],
     [2, (run, step, conversation) => run.echo(step, conversation)],
     [3, (run, step, conversation) => run.icmpError(step, conversation)],
     [2, (run, step, conversation) => run.arp(step, conversation)],
-    [3, (run, step) => run.hostDatagram(step)],
-    [2, (run, step) => run.hostPolicy(step)],
-    [2, (run, step) => run.accept(step)],
+    [3, (run, step) => hosts.datagram(run.world, step)],
+    [2, (run, step) => hosts.policy(run.world, step)],
+    [2, (run, step) => hosts.accept(run.world, step)],
     [3, (run, step, conversation) => run.replay(step, conversation)],
     [3, (run, step, conversation) => run.link(step, conversation)],
     [3, (run, step) => run.time(step)],
@@ -448,9 +443,22 @@ const KINDS: readonly Action[] = (
   ] as [number, Action][]
 ).flatMap(([weight, action]) => Array.from({ length: weight }, () => action));
 
-function target(number: number): { remote: number; remotePort: number } {
-  const { address, port } = pick(frames.TARGETS, number);
-  return { remote: address, remotePort: port };
+/** In the worlds with IPv6: what only they have comes on top. */
+const DUAL_KINDS: readonly Action[] = [
+  ...KINDS,
+  ...(
+    [
+      [6, (run, step, conversation) => run.discovery(step, conversation)],
+      [2, (run, step, conversation) => run.listener(step, conversation)],
+      [5, (run, step, conversation) => run.dhcp6(step, conversation)],
+    ] as [number, Action][]
+  ).flatMap(([weight, action]) => Array.from({ length: weight }, () => action)),
+];
+
+/** To the VM itself, or to a group. */
+function isFor({ destination }: Packet, number: number, { address }: Vm): boolean {
+  if (destination.isIpv4) return destination.w3 === address || destination.w3 === -1;
+  return isMulticast(destination.w0) || vmOf6(destination) === number;
 }
 
 function dnsOverTcp(step: Step): Uint8Array {

@@ -1,5 +1,5 @@
 /** Well-formed frames of a guest, made from the fields of a step; mutation comes after. */
-import { parseIpv4 } from '../../src/packet/address.ts';
+import { IpAddress } from '../../src/packet/address.ts';
 import * as arp from '../../src/packet/arp.ts';
 import { setU16, setU32 } from '../../src/packet/bytes.ts';
 import { finish, pseudoIpv4, sum } from '../../src/packet/checksum.ts';
@@ -11,22 +11,28 @@ import type { Mac } from '../../src/packet/mac.ts';
 import * as tcp from '../../src/packet/tcp.ts';
 import { writeSynOptions } from '../../src/packet/tcp-options.ts';
 import * as udp from '../../src/packet/udp.ts';
+import { mendChecksums6 } from './frames6.ts';
 import { pick, type Step } from './program.ts';
 import { GATEWAY, GATEWAY_MAC, HOST_ADDRESS, SUBNET } from './world.ts';
 
 export const PAYLOAD_AT: number = ethernet.HEADER + ipv4.HEADER;
 const LARGEST = 65_535 - ipv4.HEADER - tcp.HEADER - 40;
 
+export interface Target {
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
 /** Who is talked to: services of the gateway, hosts, addresses that are refused. */
-export const TARGETS: readonly { readonly address: number; readonly port: number }[] = [
-  { address: HOST_ADDRESS, port: 80 },
-  { address: parseIpv4('1.2.3.4')!, port: 443 },
-  { address: GATEWAY, port: 53 },
-  { address: parseIpv4('8.8.8.8')!, port: 53 },
-  { address: GATEWAY, port: 9 },
-  { address: parseIpv4('169.254.169.254')!, port: 80 },
-  { address: HOST_ADDRESS, port: 0 },
-  { address: SUBNET + 11, port: 80 },
+export const TARGETS: readonly Target[] = [
+  { address: IpAddress.v4(HOST_ADDRESS), port: 80 },
+  { address: IpAddress.parse('1.2.3.4')!, port: 443 },
+  { address: IpAddress.v4(GATEWAY), port: 53 },
+  { address: IpAddress.parse('8.8.8.8')!, port: 53 },
+  { address: IpAddress.v4(GATEWAY), port: 9 },
+  { address: IpAddress.parse('169.254.169.254')!, port: 80 },
+  { address: IpAddress.v4(HOST_ADDRESS), port: 0 },
+  { address: IpAddress.v4(SUBNET + 11), port: 80 },
 ];
 
 const LENGTHS = [0, 0, 1, 2, 100, 536, 1000, 1448, 1460];
@@ -67,7 +73,9 @@ export function packet(from: Addresses, protocol: number, payload: Uint8Array, o
 /** TCP, UDP and ICMP checksums of a frame made right again, where the lengths in it allow it. */
 export function mendChecksums(frame: Uint8Array): void {
   const at = ethernet.HEADER;
-  if (frame.length < PAYLOAD_AT || ethernet.type(frame, 0) !== ethernet.TYPE_IPV4) return;
+  if (frame.length < PAYLOAD_AT) return;
+  if (ethernet.type(frame, 0) === ethernet.TYPE_IPV6) return mendChecksums6(frame);
+  if (ethernet.type(frame, 0) !== ethernet.TYPE_IPV4) return;
   const header = ipv4.headerLength(frame, at);
   const length = Math.min(ipv4.totalLength(frame, at), frame.length - at) - header;
   const payload = at + header;

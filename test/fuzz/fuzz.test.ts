@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { IpAddress } from '../../src/packet/address.ts';
 import { temporaryFolder } from '../guest/process.ts';
 import { Campaign, readCorpus } from './campaign.ts';
+import { GATEWAY6, global6, HOST6, linkLocal6, linkLocalOf } from './addresses6.ts';
 import * as frames from './frames.ts';
-import { Judge, Verdict } from './judge.ts';
-import { readProgram, writeProgram } from './program.ts';
+import * as frames6 from './frames6.ts';
+import { Judge } from './judge.ts';
+import { readProgram, Step, writeProgram } from './program.ts';
 import { minimize } from './vary.ts';
-import { GATEWAY, GATEWAY_MAC, HOST_ADDRESS, SUBNET, World } from './world.ts';
+import { Verdict } from './verdict.ts';
+import { GATEWAY, GATEWAY_MAC, HOST_ADDRESS, NEWCOMER_MAC, SUBNET, World } from './world.ts';
 
 const SECONDS = 50;
 /** Counters, of more than a hundred, that the corpus need not move. */
@@ -70,6 +74,59 @@ test('the judge tells the bytes of a host from others, also in fragments', () =>
   frames.mendChecksums(late);
   late.set([0, 0], 24);
   assert.throws(() => new Judge(1500).frame(late, 0, late.length), Verdict, 'a fragment without the one before');
+});
+
+test('the judge of IPv6 takes a good packet, and none with a flaw', () => {
+  const bytes = frames.tcpBytes(
+    { port: 80, remotePort: 40_000, seq: 1, ack: 1, flags: 16, window: 100 },
+    new Uint8Array(0),
+    new Uint8Array(9).fill(0xe1),
+  );
+  const from = { mac: GATEWAY_MAC, source: HOST6, destination: global6(0) };
+  const good = frames6.packet6(from, 6, bytes);
+  frames.mendChecksums(good);
+  assert.ok(new Judge(1500, true).frame(good, 0, good.length) !== null);
+  assert.throws(() => new Judge(1500).frame(good, 0, good.length), /ethertype 34525/, 'where there is no IPv6');
+  for (let at = 14; at < good.length; at++) {
+    const flawed = Uint8Array.from(good);
+    flawed[at]! ^= 0x10;
+    assert.throws(() => new Judge(1500, true).frame(flawed, 0, flawed.length), Verdict, `byte ${at}`);
+  }
+  assert.throws(() => new Judge(1280, true).frame(frames6.packet6(from, 6, new Uint8Array(1241)), 0, 1295), /MTU 1280/);
+  const late = frames6.packet6(from, 17, new Uint8Array(8), [frames6.fragment(8, false, 1)]);
+  assert.throws(() => new Judge(1500, true).frame(late, 0, late.length), /a fragment at 8 behind undefined/);
+});
+
+test('the judge of IPv6 knows what a router and a neighbour say, and with how many hops', () => {
+  const router = linkLocalOf(GATEWAY_MAC);
+  const said = (source: IpAddress, hops: number, ...bytes: number[]): void => {
+    const frame = frames6.packet6({ mac: GATEWAY_MAC, source, destination: linkLocal6(0), hops }, 58, Uint8Array.from(bytes));
+    frames.mendChecksums(frame);
+    new Judge(1500, true).frame(frame, 0, frame.length);
+  };
+  const padding = Array.from({ length: 12 }, () => 0);
+  const advertisement = [134, 0, 0, 0, ...padding];
+  said(router, 255, ...advertisement, 1, 1, 0, 0, 0, 0, 0, 0);
+  assert.throws(() => said(router, 64, ...advertisement), /64 hops/);
+  assert.throws(() => said(GATEWAY6, 255, ...advertisement), /a router at fd5a/);
+  assert.throws(() => said(router, 255, ...advertisement, 1, 2, 0, 0, 0, 0, 0, 0), /malformed options/);
+  assert.throws(() => said(router, 255, 137, 0, 0, 0, ...padding), /ICMPv6 type 137/);
+  assert.throws(() => said(router, 64, 1, 4, 0, 0, 0, 0, 0, 0, 0x60), /quotes 1 bytes/);
+});
+
+test('addresses of IPv6 that have been leased are gone with their VM', async () => {
+  const world = new World(4);
+  const [vm, leases] = [world.attach('vm', () => {})!, world.dhcp6!.leases];
+  const solicit = frames6.dhcpBytes6(NEWCOMER_MAC, new Step(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0x40, ...new Uint8Array(7))));
+  const from = { mac: NEWCOMER_MAC, source: linkLocal6(0), destination: IpAddress.parse('ff02::1:2')! };
+  const frame = frames6.packet6(from, 17, frames.udpBytes(546, 547, solicit));
+  frames.mendChecksums(frame);
+  vm.send(frame);
+  world.turn();
+  assert.equal(leases.size, 1);
+  world.detach(vm);
+  world.turn();
+  assert.deepEqual([leases.size, world.gateway.neighbours.size, await world.rest()], [0, 0, []]);
 });
 
 test('a world at rest says what is left over', async () => {

@@ -4,40 +4,33 @@
  */
 import * as arp from '../../src/packet/arp.ts';
 import { u16 } from '../../src/packet/bytes.ts';
-import { pseudoIpv4, sum } from '../../src/packet/checksum.ts';
+import { IpAddress } from '../../src/packet/address.ts';
+import { pseudoIpv4, pseudoIpv6, sum } from '../../src/packet/checksum.ts';
 import * as ethernet from '../../src/packet/ethernet.ts';
 import * as icmp from '../../src/packet/icmpv4.ts';
 import * as ipv4 from '../../src/packet/ipv4.ts';
 import * as tcp from '../../src/packet/tcp.ts';
 import * as udp from '../../src/packet/udp.ts';
+import { PROTOCOL_ICMPV6 } from '../../src/packet/ipv6.ts';
+import * as icmpv6 from '../../src/packet/icmpv6.ts';
+import { GATEWAY6, linkLocalOf } from './addresses6.ts';
+import { judgeIcmp6, Reader6 } from './judge6.ts';
 import { HOST_TAG } from './memory-host.ts';
+import { Fragments, type Packet, Verdict } from './verdict.ts';
 import { GATEWAY, GATEWAY_MAC } from './world.ts';
 
-export class Verdict extends Error {
-  override name = 'Verdict';
-}
-
-/** A packet whose header is in order, whole. */
-export interface Packet {
-  readonly protocol: number;
-  readonly source: number;
-  readonly destination: number;
-  readonly payload: Uint8Array;
-}
-
-/** What has come of a datagram. */
-interface Fragments {
-  readonly pieces: Uint8Array[];
-  length: number;
-}
+const OURS: readonly IpAddress[] = [IpAddress.v4(GATEWAY), GATEWAY6, linkLocalOf(GATEWAY_MAC)];
 
 /** Judges what one VM is sent; puts fragments together. */
 export class Judge {
   readonly #mtu: number;
-  readonly #fragments: Map<string, Fragments> = new Map();
+  readonly #fragments: Fragments = new Fragments();
+  /** Null: nothing of IPv6 may come. */
+  readonly #reader6: Reader6 | null;
 
-  constructor(mtu: number) {
+  constructor(mtu: number, ipv6 = false) {
     this.#mtu = mtu;
+    this.#reader6 = ipv6 ? new Reader6(mtu) : null;
   }
 
   /** The packet, once it is whole; null for ARP, for fragments, and for frames that other VMs have sent. */
@@ -50,8 +43,9 @@ export class Judge {
     const type = ethernet.type(bytes, at);
     const packet = bytes.slice(at + ethernet.HEADER, at + length);
     if (type === ethernet.TYPE_ARP) return this.#arp(packet);
+    if (type === ethernet.TYPE_IPV6 && this.#reader6 !== null) return judged(this.#reader6.read(packet));
     if (type !== ethernet.TYPE_IPV4) throw new Verdict(`ethertype ${type}`);
-    return this.#ipv4(packet);
+    return judged(this.#ipv4(packet));
   }
 
   #arp(packet: Uint8Array): null {
@@ -70,16 +64,11 @@ export class Judge {
     if (ipv4.ttl(packet, 0) !== 64) throw new Verdict(`TTL ${ipv4.ttl(packet, 0)}`);
     const payload = this.#whole(packet);
     if (payload === null) return null;
-    const whole = { protocol: ipv4.protocol(packet, 0), source: ipv4.source(packet, 0), destination: ipv4.destination(packet, 0), payload };
-    judgeAddresses(whole);
-    if (whole.protocol === ipv4.PROTOCOL_TCP) judgeTcp(whole);
-    else if (whole.protocol === ipv4.PROTOCOL_UDP) judgeUdp(whole);
-    else if (whole.protocol === ipv4.PROTOCOL_ICMP) judgeIcmp(whole);
-    else throw new Verdict(`protocol ${whole.protocol}`);
-    return whole;
+    const [source, destination] = [ipv4.source(packet, 0), ipv4.destination(packet, 0)];
+    judgeAddresses(source, destination);
+    return { protocol: ipv4.protocol(packet, 0), source: IpAddress.v4(source), destination: IpAddress.v4(destination), payload };
   }
 
-  /** Fragments come in order, one datagram at a time for each identification. */
   #whole(packet: Uint8Array): Uint8Array | null {
     const word = ipv4.fragment(packet, 0);
     const offset = (word & ipv4.OFFSET_MASK) * 8;
@@ -87,35 +76,43 @@ export class Judge {
     const more = (word & ipv4.FLAG_MF) !== 0;
     if (offset === 0 && !more) return piece;
     if (word & ipv4.FLAG_DF) throw new Verdict("a fragment that says don't fragment");
-    if (piece.length === 0 || (more && piece.length % 8 !== 0)) throw new Verdict(`a fragment of ${piece.length} bytes`);
     const key = `${ipv4.identification(packet, 0)},${ipv4.protocol(packet, 0)},${ipv4.source(packet, 0)}`;
-    const before: Fragments | undefined = offset === 0 ? { pieces: [], length: 0 } : this.#fragments.get(key);
-    if (before?.length !== offset) throw new Verdict(`a fragment at ${offset} behind ${before?.length}`);
-    before.pieces.push(piece);
-    before.length += piece.length;
-    this.#fragments.set(key, before);
-    if (more) return null;
-    this.#fragments.delete(key);
-    if (offset + piece.length + ipv4.HEADER > 65_535) throw new Verdict('a datagram of more than 64 KiB');
-    return Buffer.concat(before.pieces);
+    const whole = this.#fragments.take(key, piece, offset, more);
+    if (whole !== null && whole.length + ipv4.HEADER > 65_535) throw new Verdict('a datagram of more than 64 KiB');
+    return whole;
   }
 }
 
-function judgeAddresses({ source, destination }: Packet): void {
+function judged(packet: Packet | null): Packet | null {
+  if (packet === null) return null;
+  const { protocol, source } = packet;
+  if (protocol === ipv4.PROTOCOL_TCP) judgeTcp(packet);
+  else if (protocol === ipv4.PROTOCOL_UDP) judgeUdp(packet);
+  else if (protocol === ipv4.PROTOCOL_ICMP && source.isIpv4) judgeIcmp(packet);
+  else if (protocol === PROTOCOL_ICMPV6 && !source.isIpv4) judgeIcmpv6(packet);
+  else throw new Verdict(`protocol ${protocol}`);
+  return packet;
+}
+
+function judgeAddresses(source: number, destination: number): void {
   const first = source >>> 24;
   if (first === 0 || first === 127 || first >= 224) throw new Verdict(`source ${first}.x.x.x`);
   if (destination === 0) throw new Verdict('destination 0.0.0.0');
 }
 
-function judgeChecksum({ protocol, source, destination, payload }: Packet): void {
-  if (sum(payload, 0, payload.length, pseudoIpv4(source, destination, protocol, payload.length)) !== 0xffff) {
+function judgeChecksum({ protocol, source: s, destination: d, payload }: Packet): void {
+  const { length } = payload;
+  const pseudo = s.isIpv4
+    ? pseudoIpv4(s.w3, d.w3, protocol, length)
+    : pseudoIpv6(s.w0, s.w1, s.w2, s.w3, d.w0, d.w1, d.w2, d.w3, protocol, length);
+  if (sum(payload, 0, length, pseudo) !== 0xffff) {
     throw new Verdict(`bad checksum, protocol ${protocol}`);
   }
 }
 
 /** What comes from a host is what hosts send. */
 function judgeOrigin({ source }: Packet, data: Uint8Array): void {
-  if (source === GATEWAY) return;
+  if (OURS.some((address) => address.equals(source))) return;
   for (const byte of data) if ((byte & 0xf0) !== HOST_TAG) throw new Verdict(`byte ${byte} from a host that did not send it`);
 }
 
@@ -168,4 +165,10 @@ function judgeIcmp(packet: Packet): void {
   const quoted = payload.subarray(icmp.HEADER);
   if (quoted.length < ipv4.HEADER || quoted.length > 576 - ipv4.HEADER - icmp.HEADER)
     throw new Verdict(`an error that quotes ${quoted.length} bytes`);
+}
+
+function judgeIcmpv6(packet: Packet): void {
+  judgeChecksum(packet);
+  if (packet.payload[0] === icmpv6.ECHO_REPLY) judgeOrigin(packet, packet.payload.subarray(icmpv6.HEADER));
+  else judgeIcmp6(packet);
 }

@@ -28,8 +28,9 @@ import * as tcp from '../../src/packet/tcp.ts';
 import * as udp from '../../src/packet/udp.ts';
 import type { MemoryPort } from '../../src/link/memory-port.ts';
 import * as frames from './frames.ts';
-import { Judge, type Packet } from './judge.ts';
+import { Judge } from './judge.ts';
 import { Step } from './program.ts';
+import type { Packet } from './verdict.ts';
 import { GATEWAY, HOST_ADDRESS, SUBNET, World } from './world.ts';
 
 const MAC = parseMac('5a:94:ef:e4:01:00')!;

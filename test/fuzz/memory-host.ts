@@ -176,9 +176,19 @@ class MemoryStream extends MemoryEndpoint implements StreamEndpoint {
   }
 }
 
+/** Types of errors: of none but the socket, and three that routers send. */
+const ERRORS = [-1, 3, 11, 12];
+const ERRORS6 = [2, 1, 3, 4];
+
 class MemoryDatagrams extends MemoryEndpoint implements DatagramEndpoint {
+  readonly #isIpv4: boolean;
   readonly #queue: number[] = [];
   readonly #reports: { errno: number; extra: number }[] = [];
+
+  constructor(host: MemoryHost, handler: EndpointHandler, isIpv4: boolean) {
+    super(host, handler);
+    this.#isIpv4 = isIpv4;
+  }
 
   /** A datagram of `length` bytes comes from the host's server. */
   put(length: number): void {
@@ -200,10 +210,11 @@ class MemoryDatagrams extends MemoryEndpoint implements DatagramEndpoint {
     if (next === undefined) return false;
     const { errno, extra } = next;
     report.errno = errno;
-    report.type = [-1, 3, 11, 12][extra & 3]!;
+    report.type = (this.#isIpv4 ? ERRORS : ERRORS6)[extra & 3]!;
     report.code = (extra >> 2) & 15;
     report.mtu = [0, 68, 576, 1400, 65_535, 1, 0xffffffff, 1 << 30][(extra >> 6) & 7]!;
-    report.offender = extra & 16 ? IpAddress.v4(0x7f000000 | extra) : null;
+    const router = this.#isIpv4 ? IpAddress.v4(0x7f000000 | extra) : new IpAddress(extra & 32 ? 0x20010db8 : 0, 0, 0, extra);
+    report.offender = extra & 16 ? router : null;
     report.length = Math.min(size, extra & 63);
     this.host.arena.bytes.fill(HOST_TAG, at, at + report.length);
     return true;
@@ -301,9 +312,9 @@ export class MemoryHost implements HostNetwork {
     return stream;
   }
 
-  openDatagram(_address: IpAddress, _port: number, _localPort: number, handler: EndpointHandler): DatagramEndpoint | number {
+  openDatagram(address: IpAddress, _port: number, _localPort: number, handler: EndpointHandler): DatagramEndpoint | number {
     if (this.answer !== 0 && this.answer !== -EINPROGRESS) return this.answer;
-    const endpoint = new MemoryDatagrams(this, handler);
+    const endpoint = new MemoryDatagrams(this, handler, address.isIpv4);
     this.datagrams.push(endpoint);
     return endpoint;
   }

@@ -1,12 +1,13 @@
 /** What is done to a well-formed frame before it is sent: half of all steps leave it as it is. */
 import { setU16, setU32, u16 } from '../../src/packet/bytes.ts';
 import * as ethernet from '../../src/packet/ethernet.ts';
+import { MUTATIONS6 } from './mutation6.ts';
 import { pick, type Step } from './program.ts';
 
 const WORDS = [0, 1, 3, 7, 8, 19, 20, 27, 28, 0x7f, 0x80, 0xff, 0x100, 536, 1460, 1500, 0x1fff, 0x2000, 0x3fff, 0x7fff, 0x8000, 0xffff];
 const IP = ethernet.HEADER;
 
-type Mutation = (frame: Uint8Array, step: Step, previous: Uint8Array) => Uint8Array;
+export type Mutation = (frame: Uint8Array, step: Step, previous: Uint8Array) => Uint8Array;
 
 /** An offset in the frame; the headers are likelier than what follows. */
 function place(frame: Uint8Array, { position }: Step): number {
@@ -76,6 +77,9 @@ const MUTATIONS: readonly Mutation[] = [
   (frame, step) => at16(frame, pick([12, 12, 0, 4, 6, 10], step.position), pick([0x0800, 0x0806, 0x86dd, 0x8100, 0xffff, 0], step.value)),
 ];
 
+/** Those of MUTATIONS that know nothing of IPv4's header, and IPv6's own. */
+const EITHER6: readonly Mutation[] = [...MUTATIONS.slice(0, 6), ...MUTATIONS.slice(-3), ...MUTATIONS6];
+
 export function isMutated(step: Step): boolean {
   return step.mutation >= 128;
 }
@@ -83,6 +87,7 @@ export function isMutated(step: Step): boolean {
 /** The frame as it is sent. */
 export function mutate(frame: Uint8Array, step: Step, previous: Uint8Array): Uint8Array {
   if (!isMutated(step) || frame.length < IP + 20) return frame;
-  const changed = pick(MUTATIONS, step.mutation - 128)(frame, step, previous);
+  const all = ethernet.type(frame, 0) === ethernet.TYPE_IPV6 ? EITHER6 : MUTATIONS;
+  const changed = pick(all, step.mutation - 128)(frame, step, previous);
   return changed.length > 131_072 ? changed.subarray(0, 131_072) : changed;
 }

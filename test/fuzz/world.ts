@@ -7,7 +7,6 @@
  * A world lasts for many programs. After each it must be as at the start: `rest` lets time pass and says what is left over.
  */
 import { IpAddress, parseIpv4 } from '../../src/packet/address.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../../src/packet/ipv4.ts';
 import { parseMac } from '../../src/packet/mac.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { arenaSum } from '../../src/runtime/arena-checksum.ts';
@@ -22,14 +21,19 @@ import { FlowPolicy } from '../../src/flow/policy.ts';
 import { GatewayServices } from '../../src/flow/service-host.ts';
 import { TcpEngine } from '../../src/flow/tcp/engine.ts';
 import { UdpEngine } from '../../src/flow/udp/engine.ts';
+import { wireFlows } from '../../src/flow/wiring.ts';
 import { ClientAddress } from '../../src/forward/client-address.ts';
 import { ForwardCounters, GuestConnections } from '../../src/forward/guest-connections.ts';
 import { LeasePool } from '../../src/service/dhcp/lease-pool.ts';
 import { DhcpServer } from '../../src/service/dhcp/server.ts';
+import { LeasePool6 } from '../../src/service/dhcp6/lease-pool.ts';
+import { Dhcp6Server } from '../../src/service/dhcp6/server.ts';
 import { Forwarder } from '../../src/service/dns/forwarder.ts';
+import { encodeName } from '../../src/service/dns/name.ts';
 import { DnsServer } from '../../src/service/dns/server.ts';
 import { Zones } from '../../src/service/dns/zones.ts';
 import { internalZones } from '../../src/config/defaults.ts';
+import { DEVICE6, GATEWAY6, GUEST6, HOST6 } from './addresses6.ts';
 import { HostileUpstream } from './hostile-upstream.ts';
 import { MemoryHost } from './memory-host.ts';
 
@@ -47,12 +51,31 @@ const ROUNDS = 50_000;
 const REST = 48 * 3_600_000;
 const REST_STEPS = 20_000;
 
-/** The worlds there are: the third is short of memory and of table space, so that refusals are found; in the last VMs are guarded. */
-const WORLDS: readonly { mtu: number; arena: number; flows: number; linkWindow: number; guard?: Guard; isolation?: boolean }[] = [
+interface Nature {
+  readonly mtu: number;
+  readonly arena: number;
+  readonly flows: number;
+  readonly linkWindow: number;
+  readonly guard?: Guard;
+  readonly isolation?: boolean;
+  /** Default: IPv4 alone. */
+  readonly ipv4?: boolean;
+  readonly ipv6?: boolean;
+}
+
+/**
+ * The worlds there are: the third is short of memory and of table space, so that refusals are found; in the fourth VMs are guarded.
+ * The others are the same with IPv6, the last without IPv4.
+ */
+const WORLDS: readonly Nature[] = [
   { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024 },
   { mtu: 65_520, arena: 128 << 20, flows: 65_536, linkWindow: 2 << 20 },
   { mtu: 68, arena: 20 << 20, flows: 24, linkWindow: 512 * 1024 },
   { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, guard: 'lease', isolation: true },
+  { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, ipv6: true },
+  { mtu: 1280, arena: 20 << 20, flows: 24, linkWindow: 512 * 1024, ipv6: true },
+  { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, ipv6: true, guard: 'lease', isolation: true },
+  { mtu: 65_520, arena: 128 << 20, flows: 65_536, linkWindow: 2 << 20, ipv6: true, ipv4: false },
 ];
 export const WORLD_COUNT: number = WORLDS.length;
 
@@ -87,6 +110,10 @@ export class World {
   readonly dhcp: DhcpServer;
   readonly dns: DnsServer;
   readonly leases: LeasePool;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  /** Null without IPv6. */
+  readonly dhcp6: { readonly server: Dhcp6Server; readonly leases: LeasePool6 } | null;
   readonly forward: ForwardCounters = new ForwardCounters();
   readonly #forwarder: Forwarder;
   readonly #ports: Set<MemoryPort> = new Set();
@@ -100,8 +127,11 @@ export class World {
   longestTurn = 0;
 
   constructor(number: number) {
-    const { mtu, arena: size, flows, linkWindow, guard = 'mac', isolation = false } = WORLDS[number % WORLDS.length]!;
+    const { mtu, arena: size, flows, linkWindow, guard = 'mac', isolation = false, ...versions } = WORLDS[number % WORLDS.length]!;
+    const { ipv4 = true, ipv6 = false } = versions;
     this.mtu = mtu;
+    this.ipv4 = ipv4;
+    this.ipv6 = ipv6;
     const arena = new CountingArena(size);
     this.arena = arena;
     const timers = new TimerWheel(this.clock.now());
@@ -120,6 +150,8 @@ export class World {
       mask: MASK,
       virtualAddresses: [HOST_ADDRESS],
       mtu,
+      ipv4,
+      ...(ipv6 && { ipv6: { address: GATEWAY6, virtualAddresses: [HOST6], searchList: [encodeName('example.com')!] } }),
     });
     const { gateway } = this;
     const now = (): number => timers.now;
@@ -128,7 +160,11 @@ export class World {
     for (let i = 0; i < 10; i++) this.switch.leases?.reserve(SUBNET + 10 + i, 0x5a94, 0xefe40100 + i);
     this.switch.leases?.reserve(NEWCOMER, NEWCOMER_MAC.hi, NEWCOMER_MAC.lo);
     gateway.connect(this.switch);
-    const policy = new FlowPolicy({ nat: [[IpAddress.v4(HOST_ADDRESS), IpAddress.parse('127.0.0.1')!]], allowLinkLocal: false });
+    const nat = [
+      [IpAddress.v4(HOST_ADDRESS), IpAddress.parse('127.0.0.1')!],
+      [HOST6, IpAddress.parse('::1')!],
+    ] as const;
+    const policy = new FlowPolicy({ nat, allowLinkLocal: false });
     const wake = (): void => {
       this.#woken = true;
     };
@@ -136,19 +172,7 @@ export class World {
     this.tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows, connecting: flows >>> 1, timeWait: flows >>> 2 } }, wake);
     this.udp = new UdpEngine({ ...shared, maxFlows: flows }, wake);
     this.echo = new EchoForwarder(shared, wake);
-    gateway.transport(PROTOCOL_TCP, this.tcp);
-    gateway.transport(PROTOCOL_UDP, this.udp);
-    gateway.icmpInput.echo = this.echo;
-    gateway.onBatch(() => this.tcp.endOfBatch());
-    gateway.onBatch(() => this.udp.endOfBatch());
-    gateway.onBatch(() => this.echo.endOfBatch());
-    gateway.onDrained((port) => this.tcp.drained(port));
-    gateway.onDrained((port) => this.udp.drained(port));
-    gateway.onDetached(() => this.tcp.detached());
-    gateway.onDetached(() => this.udp.detached());
-    gateway.onDetached((port) => this.echo.detached(port));
-    gateway.onReport((report) => this.tcp.report(report));
-    gateway.onReport((report) => this.udp.report(report));
+    wireFlows(gateway, this.tcp, this.udp, this.echo);
     this.leases = new LeasePool({ subnet: SUBNET, mask: MASK, reserved: [GATEWAY, HOST_ADDRESS], statics: new Map(), now });
     gateway.onDetached((port) => this.leases.detached(port));
     const leased = (mac: string, address: number, vm: Port): void => {
@@ -163,22 +187,27 @@ export class World {
       searchDomains: ['example.com', 'internal'],
       leased,
     });
+    this.dhcp6 = ipv6 ? dhcp6() : null;
+    gateway.onDetached((port) => this.dhcp6?.leases.detached(port));
     this.upstream = new HostileUpstream(timers);
     this.#forwarder = new Forwarder(this.upstream, () => ['192.0.2.1', '192.0.2.2'], random);
-    const zones = new Zones(internalZones('192.168.127.1', '192.168.127.254'));
+    const plan6 = { subnet6: '', gatewayIP6: GATEWAY6.toString(), deviceIP6: DEVICE6.toString(), hostIP6: HOST6.toString() };
+    const zones = new Zones(internalZones('192.168.127.1', '192.168.127.254', ipv6 ? plan6 : undefined, ipv4));
     const hosts = { addresses: new Map([['known', [Uint8Array.of(10, 1, 1, 1)]]]), pointers: new Map<string, Uint8Array[]>() };
     this.dns = new DnsServer({ zones, hosts: () => hosts, forwarder: this.#forwarder, timers });
     const services = new GatewayServices(arena, this.tcp, this.udp, () => {
       this.handed = true;
     });
     this.dhcp.listen(services);
+    this.dhcp6?.server.listen(services);
     this.dns.listen(services);
-    const target = { address: IpAddress.v4(SUBNET + 10), port: 22 };
     const isOutside = (address: IpAddress): boolean => gateway.isOutside(address);
-    const clients = new ClientAddress({ gatewayFor: () => IpAddress.v4(GATEWAY), isOutside, taken: new Set(), preserve: true });
+    const clients = new ClientAddress({ gatewayFor: (to) => gateway.sourceFor(to), isOutside, taken: new Set(), preserve: true });
     const guest = { neighbours: gateway.neighbours, tcp: this.tcp, timers, clients, counters: this.forward };
-    const connections = new GuestConnections(target, guest);
-    this.host.listenStream(IpAddress.v4(0), 2222, (endpoint, client, port) => connections.accept(endpoint, client, port));
+    for (const address of [...(ipv4 ? [IpAddress.v4(SUBNET + 10)] : []), ...(ipv6 ? [GUEST6] : [])]) {
+      const connections = new GuestConnections({ address, port: 22 }, guest);
+      this.host.listenStream(IpAddress.v4(0), 2222, (endpoint, client, port) => connections.accept(endpoint, client, port));
+    }
     this.baseline = arena.outstanding;
   }
 
@@ -234,8 +263,9 @@ export class World {
     }
   }
 
-  /** Nobody sends any more, and two days pass. Returns what has not come to an end. */
+  /** Nobody sends any more, the router neither, and two days pass. Returns what has not come to an end. */
   async rest(): Promise<string[]> {
+    this.gateway.ipv6?.advertiser.stop();
     const end = this.clock.now() + REST;
     for (let i = 0; this.timers.untilNext() !== Infinity; i++) {
       if (i === REST_STEPS) return [`a timer goes on for ever: still ${this.#left().join(', ')}`];
@@ -254,6 +284,7 @@ export class World {
       ['UDP flows', this.udp.size],
       ['ping flows', this.echo.size],
       ['datagrams in reassembly', this.gateway.reassembly.size],
+      ['datagrams of IPv6 in reassembly', this.gateway.ipv6?.fragments.reassembly.size ?? 0],
       ['lent bytes', this.arena.lent],
       ['host endpoints', this.host.open],
       ['DNS queries', this.upstream.waiting],
@@ -279,10 +310,27 @@ export class World {
       ['forward', this.forward],
       ['neighbours', this.gateway.neighbours],
     ];
+    const { ipv6 } = this.gateway;
+    if (ipv6 !== null) {
+      groups.push(
+        ['ip6', ipv6.counters],
+        ['icmp6', ipv6.icmpInput.counters],
+        ['errors6', ipv6.icmp],
+        ['discovery', ipv6.discovery.counters],
+        ['router', ipv6.advertiser],
+        ['reassembly6', ipv6.fragments.reassembly.counters],
+        ['dhcp6', this.dhcp6!.server.counters],
+      );
+    }
     for (const [group, counters] of groups) {
       for (const [name, value] of Object.entries(counters)) if (typeof value === 'number') into.set(`${group}.${name}`, value);
     }
   }
+}
+
+function dhcp6(): { readonly server: Dhcp6Server; readonly leases: LeasePool6 } {
+  const leases = new LeasePool6({ gateway: GATEWAY6, reserved: [GATEWAY6, HOST6, DEVICE6], statics: new Map() });
+  return { leases, server: new Dhcp6Server({ pool: leases, gateway: GATEWAY6, mac: GATEWAY_MAC, searchDomains: ['example.com'] }) };
 }
 
 /** Node runs what streams and promises have put off. */
