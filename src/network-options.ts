@@ -75,7 +75,7 @@ export interface NetworkOptions {
    * False: guests see the gateway. Default true.
    */
   readonly preserveClientAddress?: boolean;
-  /** Lets guests reach 169.254.0.0/16. Default false. */
+  /** Lets guests reach 169.254.0.0/16, and over IPv6 fd00:ec2::/32 and fd20:ce::254: where clouds have their metadata. Default false. */
   readonly ec2MetadataAccess?: boolean;
   /** Host connects that may be under way at once, 1..65536, shared out by VM. Default 2048. */
   readonly tcpMaxInFlight?: number;

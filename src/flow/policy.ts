@@ -5,12 +5,15 @@ import type { FlowGate } from './gate.ts';
 const NET_127 = 0x7f;
 const LINK_LOCAL = 0xa9fe;
 const MULTICAST_6 = 0xff;
+/** First words of fd00:ec2::/32 and of fd20:ce::254. */
+const EC2_6 = 0xfd000ec2 | 0;
+const GOOGLE_6 = 0xfd2000ce | 0;
 const LOOPBACK_6: IpAddress = new IpAddress(0, 0, 0, 1);
 
 export interface PolicyOptions {
   /** Guest-visible destination → host-dialled destination, both of one version of IP. */
   readonly nat: readonly (readonly [from: IpAddress, to: IpAddress])[];
-  /** 169.254.0.0/16, where clouds serve credentials to whoever asks. */
+  /** 169.254.0.0/16, where clouds serve credentials to whoever asks; and where they do so over IPv6. */
   readonly allowLinkLocal: boolean;
   /** Whether a port of the host's loopback leads to a guest. Given where guests must not reach each other. */
   readonly leadsToGuest?: (protocol: number, port: number) => boolean;
@@ -45,13 +48,19 @@ export class FlowPolicy {
   }
 
   /**
-   * Decided on what the guest asked for, before translation. IPv4: 0/8, 127/8, link-local unless allowed, 224/4 and above. IPv6: groups;
-   * what else is no host's the gateway refuses.
+   * Decided on what the guest asked for, before translation. IPv4: 0/8, 127/8, link-local unless allowed, 224/4 and above. IPv6: groups,
+   * and what stands for link-local in clouds; what else is no host's the gateway refuses.
    */
-  blocked({ isIpv4, w0, w3 }: IpAddress): boolean {
-    if (!isIpv4) return w0 >>> 24 === MULTICAST_6;
+  blocked(destination: IpAddress): boolean {
+    const { isIpv4, w0, w3 } = destination;
+    if (!isIpv4) return w0 >>> 24 === MULTICAST_6 || (!this.#allowLinkLocal && isMetadata(destination));
     const first = w3 >>> 24;
     if (first === 0 || first === NET_127 || first >= 224) return true;
     return w3 >>> 16 === LINK_LOCAL && !this.#allowLinkLocal;
   }
+}
+
+/** EC2's own addresses (metadata at fd00:ec2::254), and Google's metadata server (fd20:ce::254). */
+function isMetadata({ w0, w1, w2, w3 }: IpAddress): boolean {
+  return w0 === EC2_6 || (w0 === GOOGLE_6 && w1 === 0 && w2 === 0 && w3 === 0x254);
 }
