@@ -13,7 +13,7 @@ import type { Environment } from './environment.ts';
 import { descriptorSink, Log } from './log.ts';
 import { banner } from './version.ts';
 
-const FLAGS = {
+export const SSH_OVER_VSOCK_FLAGS = {
   ip: { kind: 'string', usage: 'IP address of the virtual machine', default: '192.168.127.2' },
   port: { kind: 'int', usage: 'SSH port of the virtual machine', default: 22 },
   user: { kind: 'string', usage: 'SSH user' },
@@ -32,7 +32,7 @@ const COMMAND = 'ps';
 
 /** Resolves with the exit status. */
 export async function sshOverVsock(environment: Environment): Promise<number> {
-  const line = readFlags(environment, FLAGS);
+  const line = readFlags(environment, SSH_OVER_VSOCK_FLAGS);
   if (typeof line === 'number') return line;
   const { flags, warnings } = line;
   if (flags.version) {
@@ -50,7 +50,7 @@ export async function sshOverVsock(environment: Environment): Promise<number> {
 }
 
 /** The status of the command. */
-async function run(environment: Environment, { ip, port, user, key, url }: FlagValues<typeof FLAGS>): Promise<number> {
+async function run(environment: Environment, { ip, port, user, key, url }: FlagValues<typeof SSH_OVER_VSOCK_FLAGS>): Promise<number> {
   const [{ openTunnel }, { usableKey }, { default: ssh2 }] = await Promise.all([
     import('../api/tunnel-client.ts'),
     import('../ssh/private-key.ts'),
