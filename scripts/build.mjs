@@ -1,9 +1,11 @@
-// Builds dist/: the WebAssembly checksum, the declarations, then the bundle. `--wasm-only` stops after the first.
+// Builds dist/: the WebAssembly checksum, the declarations, then the bundle, which has all that is used of the packages among
+// devDependencies. `--wasm-only` stops after the first.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 import createWabt from 'wabt';
+import { licences } from './licences.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -41,6 +43,13 @@ function declare() {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+/** What ssh2 compiles where there is a compiler, and does without where it can't load it: one bundle works the same everywhere. */
+const withoutNative = {
+  name: 'without native parts',
+  resolveId: (id) => (id.endsWith('.node') || id === 'cpu-features' ? '\0native' : null),
+  load: (id) => (id === '\0native' ? "throw new Error('not part of the package')" : null),
+};
+
 /** Few files load in half the time of many, and a program that only tells its version loads none of the network. */
 async function bundle() {
   const { dependencies } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'));
@@ -49,11 +58,14 @@ async function bundle() {
     cwd: root,
     input: ENTRIES,
     platform: 'node',
+    plugins: [withoutNative],
     external: (id) => id.startsWith('node:') || names.some((name) => id === name || id.startsWith(`${name}/`)),
-    treeshake: { moduleSideEffects: false },
+    // What is bundled says itself, in its package.json, whether its modules do something when they are loaded.
+    treeshake: { moduleSideEffects: (_id, external) => (external ? false : undefined) },
   });
-  await bundle.write({ dir: 'dist', format: 'esm', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name].js' });
+  const { output } = await bundle.write({ dir: 'dist', format: 'esm', entryFileNames: '[name].js', chunkFileNames: 'chunks/[name].js' });
   await bundle.close();
+  writeFileSync(`${root}/dist/THIRD-PARTY-LICENSES.txt`, licences(output.flatMap(({ moduleIds = [] }) => moduleIds)));
 }
 
 await buildChecksum();
