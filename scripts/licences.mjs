@@ -5,7 +5,7 @@ import { join } from 'node:path';
 /** Folders of the packages that these modules are of. */
 function packageFolders(moduleIds) {
   const folders = moduleIds.flatMap((id) => /^\0?(.*\/node_modules\/(?:@[^/]+\/)?[^/?]+)/.exec(id)?.[1] ?? []);
-  return [...new Set(folders)].sort();
+  return [...new Set(folders)].toSorted((a, b) => (a < b ? -1 : 1));
 }
 
 /** One text for all. Throws for a package without a licence. */
