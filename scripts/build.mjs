@@ -59,6 +59,8 @@ async function bundle() {
     input: ENTRIES,
     platform: 'node',
     plugins: [withoutNative],
+    // What ssh2 looks for beside itself, it has in memory too.
+    transform: { define: { __dirname: 'import.meta.dirname' } },
     external: (id) => id.startsWith('node:') || names.some((name) => id === name || id.startsWith(`${name}/`)),
     // What is bundled says itself, in its package.json, whether its modules do something when they are loaded.
     treeshake: { moduleSideEffects: (_id, external) => (external ? false : undefined) },
