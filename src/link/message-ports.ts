@@ -3,6 +3,7 @@ import type { LinkEnvironment } from './link.ts';
 import { type MessageLinkTraits, MessagePort, type MessagePortOwner } from './message-port.ts';
 import { PortNames } from './port-names.ts';
 import { MAXIMUM_PORTS } from './stream-ports.ts';
+import { WaitingPorts } from './waiting-ports.ts';
 
 export class MessagePorts implements MessagePortOwner {
   /** VMs that found no place: MAXIMUM_PORTS VMs were there, or the arena was full. */
@@ -11,11 +12,8 @@ export class MessagePorts implements MessagePortOwner {
   readonly #traits: MessageLinkTraits;
   readonly #names: PortNames;
   readonly #gone: (port: MessagePort) => void;
-  readonly #endPhase: () => void;
   readonly #ports: Set<MessagePort> = new Set();
-  /** Ports with frames to send; used up to `#dirtyCount`: an array that is emptied is grown again in each round. */
-  readonly #dirty: MessagePort[] = [];
-  #dirtyCount = 0;
+  readonly #waiting: WaitingPorts;
 
   /** `name`: see PortNames. `gone` hears of each port that has closed. */
   constructor(environment: LinkEnvironment, traits: MessageLinkTraits, name: string | undefined, gone: (port: MessagePort) => void) {
@@ -23,7 +21,7 @@ export class MessagePorts implements MessagePortOwner {
     this.#traits = traits;
     this.#names = new PortNames(name);
     this.#gone = gone;
-    this.#endPhase = environment.loop.phase(() => this.#flush());
+    this.#waiting = new WaitingPorts(environment.loop);
   }
 
   get isFull(): boolean {
@@ -61,17 +59,7 @@ export class MessagePorts implements MessagePortOwner {
   }
 
   dirty(port: MessagePort): void {
-    this.#dirty[this.#dirtyCount++] = port;
-    this.#environment.loop.runSoon();
-  }
-
-  /** True when flows that waited for room can go on. */
-  #flush(): boolean {
-    if (this.#dirtyCount === 0) return false;
-    let drained = false;
-    for (let i = 0; i < this.#dirtyCount; i++) if (this.#dirty[i]!.flush()) drained = true;
-    this.#dirtyCount = 0;
-    return drained;
+    this.#waiting.add(port);
   }
 
   closed(port: MessagePort, reason: string): void {
@@ -83,8 +71,8 @@ export class MessagePorts implements MessagePortOwner {
 
   /** Sends what there is and detaches every VM. */
   close(reason: string): void {
-    this.#flush();
+    this.#waiting.flush();
     for (const port of [...this.#ports]) port.close(reason);
-    this.#endPhase();
+    this.#waiting.close();
   }
 }

@@ -18,6 +18,7 @@ import type { FrameReceiver } from './port.ts';
 import { PortNames } from './port-names.ts';
 import type { ReceiveRegion } from './receive-region.ts';
 import { StreamMemory, StreamPort, type StreamPortOwner } from './stream-port.ts';
+import { WaitingPorts } from './waiting-ports.ts';
 
 /** Bytes that wait for one VM before its flows are held back. */
 const TRANSMIT_BUFFER = 1 << 20;
@@ -35,11 +36,8 @@ export class StreamPorts implements StreamPortOwner {
   readonly #events: LinkEvents;
   readonly #nextId: () => number;
   readonly #names: PortNames;
-  readonly #endPhase: () => void;
   readonly #ports: Set<StreamPort> = new Set();
-  /** Ports with frames to write; used up to `#dirtyCount`: an array that is emptied is grown again in each round. */
-  readonly #dirty: StreamPort[] = [];
-  #dirtyCount = 0;
+  readonly #waiting: WaitingPorts;
 
   /** Takes over `region`. */
   constructor(region: ReceiveRegion, { loop, receiver, events, nextId }: LinkEnvironment, names: PortNames = new PortNames()) {
@@ -49,7 +47,7 @@ export class StreamPorts implements StreamPortOwner {
     this.#events = events;
     this.#nextId = nextId;
     this.#names = names;
-    this.#endPhase = loop.phase(() => this.#flush());
+    this.#waiting = new WaitingPorts(loop);
   }
 
   /** Places that are left. */
@@ -103,17 +101,7 @@ export class StreamPorts implements StreamPortOwner {
   }
 
   dirty(port: StreamPort): void {
-    this.#dirty[this.#dirtyCount++] = port;
-    this.#loop.runSoon();
-  }
-
-  /** True when flows that waited for room can go on. */
-  #flush(): boolean {
-    if (this.#dirtyCount === 0) return false;
-    let drained = false;
-    for (let i = 0; i < this.#dirtyCount; i++) if (this.#dirty[i]!.flush()) drained = true;
-    this.#dirtyCount = 0;
-    return drained;
+    this.#waiting.add(port);
   }
 
   closed(port: StreamPort, reason: string): void {
@@ -124,9 +112,9 @@ export class StreamPorts implements StreamPortOwner {
 
   /** Writes what there is, detaches every VM, and gives the region back. */
   close(reason: string): void {
-    this.#flush();
+    this.#waiting.flush();
     for (const port of [...this.#ports]) port.close(reason);
-    this.#endPhase();
+    this.#waiting.close();
     this.#region.free();
   }
 }
