@@ -8,10 +8,15 @@ import { encodeName } from './service/dns/name.ts';
 import type { ResolvedOptions } from './network-options.ts';
 
 /** The gateway's IPv6, where guests have any. */
-export function ipv6Of({ gatewayIP6, hostIP6, dnsSearchDomains }: ResolvedOptions): { readonly ipv6?: Ipv6Options } {
+export function ipv6Of({ gatewayIP6, hostIP6, gatewayVirtualIPs, dnsSearchDomains }: ResolvedOptions): { readonly ipv6?: Ipv6Options } {
   if (gatewayIP6 === undefined) return {};
   const searchList = dnsSearchDomains.map(encodeName).filter((name) => name !== undefined);
-  return { ipv6: { address: IpAddress.parse(gatewayIP6)!, virtualAddresses: [IpAddress.parse(hostIP6!)!], searchList } };
+  return { ipv6: { address: IpAddress.parse(gatewayIP6)!, virtualAddresses: virtualIpv6(hostIP6!, gatewayVirtualIPs), searchList } };
+}
+
+/** The gateway's other addresses: the host's is always one. */
+function virtualIpv6(hostIP6: string, gatewayVirtualIPs: readonly string[]): IpAddress[] {
+  return [hostIP6, ...gatewayVirtualIPs].map((text) => IpAddress.parse(text)!).filter(({ isIpv4 }) => !isIpv4);
 }
 
 /** Addresses that are handed out, and by whom. */
@@ -22,16 +27,12 @@ export interface Dhcp6 {
 
 /** Addresses of IPv6 for those who ask for them: the device's goes to who has the device's of IPv4. */
 export function dhcp6Of(options: ResolvedOptions, mac: Mac, leased: (mac: string, address: string) => void): Dhcp6 | null {
-  const { deviceIP, deviceIP6, gatewayIP6, hostIP6, dhcpStaticLeases, dnsSearchDomains: searchDomains } = options;
+  const { deviceIP, deviceIP6, gatewayIP6, hostIP6, gatewayVirtualIPs, dhcpStaticLeases, dnsSearchDomains: searchDomains } = options;
   if (gatewayIP6 === undefined) return null;
-  const [gateway, device, host] = [gatewayIP6, deviceIP6!, hostIP6!].map((text) => IpAddress.parse(text)!) as [
-    IpAddress,
-    IpAddress,
-    IpAddress,
-  ];
+  const [gateway, device] = [IpAddress.parse(gatewayIP6)!, IpAddress.parse(deviceIP6!)!];
   const holder = dhcpStaticLeases[deviceIP]?.toLowerCase();
   const statics = new Map(holder === undefined ? [] : [[holder, device] as const]);
-  const pool = new LeasePool6({ gateway, reserved: [gateway, host, device], statics });
+  const pool = new LeasePool6({ gateway, reserved: [gateway, device, ...virtualIpv6(hostIP6!, gatewayVirtualIPs)], statics });
   const told = ({ hi, lo }: Mac, address: IpAddress): void => leased(formatMac(hi, lo), address.toString());
   return { leases: pool, server: new Dhcp6Server({ pool, gateway, mac, searchDomains, leased: told }) };
 }

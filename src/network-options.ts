@@ -53,9 +53,9 @@ export interface NetworkOptions {
   readonly deviceIP6?: string;
   /** Through NAT, the host's loopback ::1. Default: ::254 of the prefix. */
   readonly hostIP6?: string;
-  /** Guest-visible destination → host-dialled destination, IPv4 literals. Default: hostIP → 127.0.0.1. */
+  /** Guest-visible destination → host-dialled destination, literals of one version of IP. Default: hostIP → 127.0.0.1; and hostIP6 → ::1 unless it is a key here. */
   readonly nat?: Readonly<Record<string, string>>;
-  /** More addresses the gateway answers ARP for. Default: hostIP. */
+  /** More addresses the gateway answers ARP for, or neighbour solicitations. Default: hostIP; hostIP6 always is. */
   readonly gatewayVirtualIPs?: readonly string[];
   /** Default: `gateway` and `host`, with their addresses of IPv4 and IPv6, in the zones `containers.internal.` and `docker.internal.`. */
   readonly dns?: readonly DnsZone[];
@@ -71,7 +71,8 @@ export interface NetworkOptions {
    */
   readonly forwards?: Readonly<Record<string, string>>;
   /**
-   * Whether guests see the addresses of those who connect through forwards, as far as these are IPv4 and not the host's own loopback.
+   * Whether guests see the addresses of those who connect through forwards, as far as these are of the version of IP that the
+   * forward leads to, and not the host's own loopback.
    * False: guests see the gateway. Default true.
    */
   readonly preserveClientAddress?: boolean;

@@ -1,5 +1,5 @@
 /** Parts of a network that are made of its options alone. */
-import { parseIpv4 } from './packet/address.ts';
+import { IpAddress, parseIpv4 } from './packet/address.ts';
 import { parseMac } from './packet/mac.ts';
 import type { Random } from './runtime/clock.ts';
 import type { TimerWheel } from './runtime/timer-wheel.ts';
@@ -20,6 +20,18 @@ export function subnetOf({ subnet }: ResolvedOptions): { readonly network: numbe
   return { network: parseIpv4(network!)! & mask, mask };
 }
 
+/** The gateway's other addresses of IPv4. */
+export function virtualIpv4({ gatewayVirtualIPs }: ResolvedOptions): number[] {
+  return gatewayVirtualIPs.map(parseIpv4).filter((address) => address !== undefined);
+}
+
+/** What guests' destinations are really: the host's address of IPv6 is its loopback, unless the options say otherwise. */
+export function natOf({ hostIP6, nat }: ResolvedOptions): (readonly [from: IpAddress, to: IpAddress])[] {
+  const pairs = [...(hostIP6 === undefined ? [] : [[hostIP6, '::1'] as const]), ...Object.entries(nat)];
+  const parsed = pairs.map(([from, to]) => [IpAddress.parse(from)!, IpAddress.parse(to)!] as const);
+  return [...new Map(parsed.map((pair) => [pair[0].toString(), pair])).values()];
+}
+
 type Environment = Pick<GatewayOptions, 'arena' | 'sum' | 'timers' | 'random' | 'waiting'>;
 
 export function gatewayOf(options: ResolvedOptions, environment: Environment): Gateway {
@@ -30,7 +42,7 @@ export function gatewayOf(options: ResolvedOptions, environment: Environment): G
     address: parseIpv4(options.gatewayIP)!,
     subnet: network,
     mask,
-    virtualAddresses: options.gatewayVirtualIPs.map((address) => parseIpv4(address)!),
+    virtualAddresses: virtualIpv4(options),
     mtu: options.mtu,
     ipv4: options.ipv4 ?? true,
     ...ipv6Of(options),

@@ -8,7 +8,7 @@ import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ArgumentError, NetworkError } from './errors.ts';
-import { formatIpv4, IpAddress, parseIpv4 } from './packet/address.ts';
+import { formatIpv4, parseIpv4 } from './packet/address.ts';
 import { PROTOCOL_TCP } from './packet/ipv4.ts';
 import { formatMac, parseMac } from './packet/mac.ts';
 import { abortable, type Abortable } from './runtime/abortable.ts';
@@ -49,13 +49,13 @@ import type { GuestConnection } from './library/guest-connection.ts';
 import type { GuestSocket } from './library/guest-datagrams.ts';
 import type { GuestServer } from './library/guest-server.ts';
 import { type ListenOptions, ProgramSide, type UdpOptions } from './library/program-side.ts';
-import { parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } from './config/forward-address.ts';
+import { parseDialTarget, parseForwardKey, parseForwardLocal, parseForwardTarget, whyNoGuest } from './config/forward-address.ts';
 import { interfaceLink, parseLinkUrl } from './config/link-url.ts';
 import { resolveOptions } from './config/resolve.ts';
 import { addressesOf, type NetworkAddresses } from './config/subnet6.ts';
 import { type Dhcp6, dhcp6Of } from './network-ipv6.ts';
 import { collectCounters, type NetworkCounters } from './network-counters.ts';
-import { dnsOf, gatewayOf, subnetOf } from './network-parts.ts';
+import { dnsOf, gatewayOf, natOf, subnetOf, virtualIpv4 } from './network-parts.ts';
 import { networkLimits } from './network-limits.ts';
 import type { NetworkEvents } from './network-events.ts';
 import type { NetworkOptions, ResolvedOptions } from './network-options.ts';
@@ -129,10 +129,9 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       disconnected: (port, reason, kind) => void this.emit('disconnected', port, reason, kind),
     });
     this.#captures = new Captures(this.#links.taps, loop.clock);
-    const translated = options.hostIP6 === undefined ? options.nat : { ...options.nat, [options.hostIP6]: '::1' };
-    const nat = Object.entries(translated).map(([from, to]) => [IpAddress.parse(from)!, IpAddress.parse(to)!] as const);
+    const virtual = virtualIpv4(options);
     const policy = new FlowPolicy({
-      nat,
+      nat: natOf(options),
       allowLinkLocal: options.ec2MetadataAccess,
       ...(options.isolation && { leadsToGuest: (protocol, port) => this.#forwards.has(protocol === PROTOCOL_TCP ? 'tcp' : 'udp', port) }),
     });
@@ -148,7 +147,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#leases = new LeasePool({
       subnet: network,
       mask,
-      reserved: [address, word(options.deviceIP), word(options.hostIP), ...options.gatewayVirtualIPs.map(word)],
+      reserved: [address, word(options.deviceIP), word(options.hostIP), ...virtual],
       // Contract §11.1: the gateway's own address is in the list of leases.
       statics: new Map([[address, options.gatewayMacAddress], ...Object.entries(options.dhcpStaticLeases).map(staticLease)]),
       now,
@@ -180,8 +179,8 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#dialer = new GuestDialer(arena, timers, this.#tcp, gateway.neighbours, (guest) => gateway.sourceFor(guest), handed);
     const clients = new ClientAddress({
       gatewayFor: (guest) => gateway.sourceFor(guest),
-      isOutside: (address) => gateway.isOutside(address),
-      taken: new Set([...nat.filter(([from]) => from.isIpv4).map(([from]) => from.w3), ...options.gatewayVirtualIPs.map(word)]),
+      isOutside: (address) => gateway.isOutside(address) && !policy.isTranslated(address),
+      taken: new Set(virtual),
       preserve: options.preserveClientAddress,
     });
     this.#forwards = new Forwards({
@@ -291,7 +290,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
    */
   async dial(host: string, port: number, options: DialOptions = {}): Promise<Duplex> {
     this.#checkOpen();
-    const target = parseForwardTarget(`${host}:${port}`, this.#options);
+    const target = parseDialTarget(host, port, this.#options);
     return this.#dialer.dial(target.address, target.port, options);
   }
 

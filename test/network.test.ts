@@ -282,6 +282,16 @@ test('forwards from localhost, from every address and from an IPv6 literal', asy
   await network.close();
 });
 
+test('guests of IPv6 are forwarded to and dialled by their addresses, which stand in brackets where a port follows', async () => {
+  const network = await VirtualNetwork.create({ subnet6: 'fd00:1:2:3::/64' });
+  const forward = network.forward('127.0.0.1:0', '[fd00:1:2:3:0:0::9]:22');
+  assert.equal(forward.remote, '[fd00:1:2:3::9]:22');
+  for (const host of ['fd00:1:2:3::9', '[fd00:1:2:3::9]'])
+    await assert.rejects(network.dial(host, 22, { timeout: 5 }), { message: 'connect tcp [fd00:1:2:3::9]:22: operation timed out' });
+  await assert.rejects(network.dial('fd00:1:2:4::9', 22), { name: 'ConfigError' });
+  await network.close();
+});
+
 test('says what is wrong with an address to listen on or to forward', async () => {
   const network = await VirtualNetwork.create();
   await assert.rejects(network.listenQemu('/tmp/foo.sock'), {

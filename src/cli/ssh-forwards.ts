@@ -11,12 +11,14 @@ import type { Run } from './start.ts';
 export async function startSshForwards({ network, config, log, atEnd }: Run): Promise<void> {
   if (config.forwards.length === 0) return;
   const [{ SshForward }, { parseForwardSocket, parseForwardTarget }] = await load();
-  const { deviceIP } = network.addresses;
+  const { deviceIP, deviceIP6 } = network.addresses;
+  // The device has an IPv4 address unless the network has none.
+  const device = config.stack.ipv4 === false ? `[${deviceIP6}]` : deviceIP;
   const dial = network.dial.bind(network);
   for (const { socket, dest, user, identity } of config.forwards) {
     try {
       const local = parseForwardSocket(socket);
-      const remote = parseForwardTarget(`ssh://${encodeURIComponent(user)}@${deviceIP}:22${dest}`, identity);
+      const remote = parseForwardTarget(`ssh://${encodeURIComponent(user)}@${device}:22${dest}`, identity);
       // gvproxy ends here; the guest may only be slow.
       const onGivingUp = (error: Error): void => log.error(`${error.message} (going on)`);
       const forward = new SshForward({ local, remote, dial, log, connect: 'now', onGivingUp });

@@ -1,6 +1,6 @@
 /** What `forward` and `forwards` are given as text: a port of the host, and the guest's that it leads to. */
 import { IpAddress, parseIpv4 } from '../packet/address.ts';
-import { type AddressPlan6, isGuest6 } from './subnet6.ts';
+import { type AddressPlan6, isInSubnet6 } from './subnet6.ts';
 import { ConfigError, placeInSubnet } from './subnet.ts';
 
 interface Endpoint {
@@ -79,6 +79,12 @@ export function parseForwardTarget(text: string, network: ForwardNetwork): Endpo
   return why === undefined ? { address, port } : fail(why);
 }
 
+/** As `parseForwardTarget`, of a host that may be an IPv6 address without brackets. Throws ConfigError. */
+export function parseDialTarget(host: string, port: number, network: ForwardNetwork): Endpoint {
+  const isBare = typeof host === 'string' && host.includes(':') && !host.startsWith('[');
+  return parseForwardTarget(`${isBare ? `[${host}]` : host}:${port}`, network);
+}
+
 /** Why an address, as `IpAddress` writes it, can't be a guest's; undefined when it can, empty when the network has none of its version. */
 export function whyNoGuest(address: string, network: ForwardNetwork): string | undefined {
   const word = parseIpv4(address);
@@ -91,11 +97,12 @@ export function whyNoGuest(address: string, network: ForwardNetwork): string | u
   return undefined;
 }
 
-function whyNoGuest6(address: string, { subnet6, gatewayIP6, deviceIP6, hostIP6 }: ForwardNetwork): string | undefined {
+function whyNoGuest6(address: string, network: ForwardNetwork): string | undefined {
+  const { subnet6, gatewayIP6, hostIP6, gatewayVirtualIPs } = network;
   if (subnet6 === undefined) return '';
-  const plan = { subnet6, gatewayIP6: gatewayIP6!, deviceIP6: deviceIP6!, hostIP6: hostIP6! };
-  if (isGuest6(address, plan)) return undefined;
-  return address === gatewayIP6 || address === hostIP6 ? `${address} is the gateway's` : `${address} is not in ${subnet6}`;
+  const isVirtual = address === hostIP6 || gatewayVirtualIPs.some((text) => IpAddress.parse(text)?.toString() === address);
+  if (address === gatewayIP6 || isVirtual) return `${address} is the gateway's`;
+  return isInSubnet6(address, network) ? undefined : `${address} is not in ${subnet6}`;
 }
 
 /** Host without brackets, and port; undefined when the text is not of that form. The port may be out of range. */

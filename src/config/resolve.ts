@@ -4,7 +4,7 @@ import { parseMac } from '../packet/mac.ts';
 import type { DnsZone, NetworkOptions, ResolvedOptions } from '../network-options.ts';
 import { DEFAULT_MTU, DEVICE_MAC, DEVICE_UUID, GATEWAY_MAC, internalZones, isMtu, MTU_MAXIMUM, MTU_MINIMUM } from './defaults.ts';
 import { parseForwardKey, parseForwardTarget } from './forward-address.ts';
-import { planIpv6 } from './subnet6.ts';
+import { isInSubnet6, planIpv6 } from './subnet6.ts';
 import { ConfigError, placeInSubnet, planAddresses } from './subnet.ts';
 
 /** Throws ConfigError, which names the option. */
@@ -103,12 +103,20 @@ function check(options: ResolvedOptions): void {
   const { mtu, gatewayMacAddress, nat, gatewayVirtualIPs, dns, dnsSearchDomains, dhcpStaticLeases, ec2MetadataAccess } = options;
   if (!isMtu(mtu)) reject('mtu', mtu, `a whole number from ${MTU_MINIMUM} to ${MTU_MAXIMUM}`);
   checkMac('gatewayMacAddress', gatewayMacAddress);
+  const checkIp = options.ipv6 === true ? checkAnyAddress : checkAddress;
   for (const [from, to] of entries('nat', nat)) {
-    checkAddress('a key of nat', from);
-    checkAddress(`nat[${JSON.stringify(from)}]`, to);
+    checkIp('a key of nat', from);
+    checkIp(`nat[${JSON.stringify(from)}]`, to);
+    const { isIpv4 } = IpAddress.parse(from)!;
+    if (IpAddress.parse(to)!.isIpv4 !== isIpv4)
+      reject(`nat[${JSON.stringify(from)}]`, to, `an IPv${isIpv4 ? 4 : 6} address, as the key is`);
   }
-  for (const address of list('gatewayVirtualIPs', gatewayVirtualIPs)) checkAddress('gatewayVirtualIPs', address);
-  for (const zone of list('dns', dns)) checkZone(zone, options.ipv6 === true ? checkAnyAddress : checkAddress);
+  for (const address of list('gatewayVirtualIPs', gatewayVirtualIPs)) {
+    checkIp('gatewayVirtualIPs', address);
+    const of6 = parseIpv4(address) === undefined ? IpAddress.parse(address)!.toString() : undefined;
+    if (of6 !== undefined && !isInSubnet6(of6, options)) reject('gatewayVirtualIPs', address, `an address of a host in ${options.subnet6}`);
+  }
+  for (const zone of list('dns', dns)) checkZone(zone, checkIp);
   for (const domain of list('dnsSearchDomains', dnsSearchDomains)) {
     if (typeof domain !== 'string') reject('dnsSearchDomains', domain, 'domain names');
   }

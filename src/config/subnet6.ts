@@ -108,11 +108,9 @@ function checkHost(name: string, text: string, prefix: IpAddress): string {
   throw new ConfigError(`${name} can't be ${JSON.stringify(text)}: want an address of a host in ${prefix.toString()}/64`);
 }
 
-/** An address of the prefix that can be a guest's; `text` is one of IPv6. */
-export function isGuest6(text: string, { gatewayIP6, hostIP6, subnet6 }: AddressPlan6): boolean {
+/** A host's address of the prefix, the gateway's own and the routers' anycast address left out; `text` is one of IPv6 as RFC 5952 writes it. */
+export function isInSubnet6(text: string, { gatewayIP6, subnet6 = '' }: Partial<AddressPlan6>): boolean {
   const prefix = IpAddress.parse(subnet6.slice(0, -'/64'.length))!;
   const { w0, w1, w2, w3 } = IpAddress.parse(text)!;
-  const isHost = w0 === prefix.w0 && w1 === prefix.w1 && (w2 !== 0 || w3 !== 0);
-  const plain = new IpAddress(w0, w1, w2, w3).toString();
-  return isHost && plain !== gatewayIP6 && plain !== hostIP6;
+  return w0 === prefix.w0 && w1 === prefix.w1 && (w2 !== 0 || w3 !== 0) && text !== gatewayIP6;
 }

@@ -1,6 +1,6 @@
 /** Connects from within this process to a guest, as a client on the gateway's address (contract §9.3). */
 import type { Duplex } from 'node:stream';
-import { formatAddress, type IpAddress } from '../packet/address.ts';
+import { formatEndpoint, type IpAddress } from '../packet/address.ts';
 import type { Arena } from '../runtime/arena.ts';
 import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import { DuplexEndpoint } from '../host/duplex-endpoint.ts';
@@ -61,7 +61,7 @@ export class GuestDialer {
 
   /** Resolves with a stream whose ends are independent (half-close). Rejects with DialError. */
   dial(address: IpAddress, port: number, { timeout = TIMEOUT, signal }: DialOptions = {}): Promise<Duplex> {
-    const target = `${formatAddress(address.w0, address.w1, address.w2, address.w3)}:${port}`;
+    const target = formatEndpoint(address, port);
     const endpoint = new DuplexEndpoint(this.#arena, this.#handed);
     const { duplex } = endpoint;
     return new Promise((resolve, reject) => {

@@ -34,6 +34,11 @@ export class FlowPolicy {
     this.#leadsToGuest = options.leadsToGuest;
   }
 
+  /** Guests who talk to this address talk to another host. */
+  isTranslated(address: IpAddress): boolean {
+    return address.isIpv4 ? this.#nat4.has(address.w3) : this.#nat6.some(([from]) => from.equals(address));
+  }
+
   /** The address the host dials for a destination the guest asked for. */
   translate(destination: IpAddress): IpAddress {
     if (destination.isIpv4) return this.#nat4.get(destination.w3) ?? destination;

@@ -6,9 +6,9 @@ const LINK_LOCAL = 0xa9fe;
 export interface ClientAddressOptions {
   /** The gateway's address that a guest with this one is talked to from. */
   gatewayFor(guest: IpAddress): IpAddress;
-  /** An address that a host beyond the gateway can have: no loopback, none of the virtual network's. */
+  /** An address that a host beyond the gateway can have: no loopback, none of the virtual network's, none that is another host's to guests. */
   isOutside(address: IpAddress): boolean;
-  /** Addresses of IPv4 that mean something else to guests: those that are translated, and the gateway's others. */
+  /** The gateway's other addresses of IPv4. */
   readonly taken: ReadonlySet<number>;
   /** False: always the gateway. */
   readonly preserve: boolean;

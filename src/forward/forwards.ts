@@ -4,7 +4,7 @@
  */
 import { NetworkError } from '../errors.ts';
 import { abortable, type Abortable } from '../runtime/abortable.ts';
-import type { IpAddress } from '../packet/address.ts';
+import { formatEndpoint, type IpAddress } from '../packet/address.ts';
 import { type Forward, ForwardError, type ForwardRequest } from './forward.ts';
 import { ForwardCounters, type GuestSide } from './guest-connections.ts';
 import { HostForward } from './host-forward.ts';
@@ -92,7 +92,7 @@ export class Forwards {
     else this.#checkRoom();
     const listening = (protocol === 'tcp' ? listenTcp : listenUdp)(this.#world, address, port, target);
     const named = port === 0 ? local.replace(/\d*$/, String(listening.port)) : local;
-    const remote = `${target.address.toString()}:${target.port}`;
+    const remote = formatEndpoint(target.address, target.port);
     const forward = new HostForward(protocol, { local: named, remote }, listening, (one) => this.#forget(one));
     this.#forwards.set(keyOf(forward), forward);
     return forward;

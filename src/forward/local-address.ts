@@ -1,6 +1,6 @@
 /** The host's side of a TCP or UDP forward, as Go's `net.Listen` reads it and in its words (contract §14.1, §14.2). */
 import { lookup } from 'node:dns/promises';
-import { IpAddress } from '../packet/address.ts';
+import { formatEndpoint, IpAddress } from '../packet/address.ts';
 import { SystemError } from '../host/system-error.ts';
 import { ForwardError } from './forward.ts';
 
@@ -57,6 +57,5 @@ export function bindError(network: string, where: string, error: unknown): Forwa
 
 /** As Go prints it: nothing for every address. */
 export function hostPort(host: string, address: IpAddress, port: number): string {
-  if (host === '') return `:${port}`;
-  return address.isIpv4 ? `${address.toString()}:${port}` : `[${address.toString()}]:${port}`;
+  return host === '' ? `:${port}` : formatEndpoint(address, port);
 }

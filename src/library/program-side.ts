@@ -10,7 +10,7 @@ import type { TcpEngine } from '../flow/tcp/engine.ts';
 import type { UdpEngine } from '../flow/udp/engine.ts';
 import { AnsweredNames } from '../service/dns/answered-names.ts';
 import type { DnsServer } from '../service/dns/server.ts';
-import { parseForwardTarget, type ForwardNetwork, whyNoGuest } from '../config/forward-address.ts';
+import { parseDialTarget, type ForwardNetwork, whyNoGuest } from '../config/forward-address.ts';
 import { ConfigError } from '../config/subnet.ts';
 import { NetworkError } from '../errors.ts';
 import { FlowHooks, type FlowHook, soon } from './flow-hook.ts';
@@ -102,7 +102,7 @@ export class ProgramSide {
     const chosen = choosePort(port, (candidate) => udp.services.has(candidate));
     const socket = new GuestSocket(network.gatewayIP, chosen, {
       neighbours,
-      target: (host, to) => parseForwardTarget(`${typeof host === 'string' && host.includes(':') ? `[${host}]` : host}:${to}`, network),
+      target: (host, to) => parseDialTarget(host, to, network),
       send: (...datagram) => udp.services.sendTo(...datagram),
     });
     const listener = this.services.listenDatagram(chosen, (payload, peer) => {

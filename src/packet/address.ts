@@ -45,6 +45,11 @@ export class IpAddress {
   }
 }
 
+/** `192.0.2.1:80` or `[2001:db8::1]:80`. */
+export function formatEndpoint(address: IpAddress, port: number): string {
+  return address.isIpv4 ? `${address.toString()}:${port}` : `[${address.toString()}]:${port}`;
+}
+
 /** Strict dotted quad without leading zeros, as a signed word; undefined otherwise. */
 export function parseIpv4(text: string): number | undefined {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);

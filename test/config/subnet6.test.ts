@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { internalZones } from '../../src/config/defaults.ts';
-import { parseForwardTarget } from '../../src/config/forward-address.ts';
+import { parseDialTarget, parseForwardTarget, whyNoGuest } from '../../src/config/forward-address.ts';
 import { resolveOptions } from '../../src/config/resolve.ts';
 import { ConfigError } from '../../src/config/subnet.ts';
 import { planIpv6 } from '../../src/config/subnet6.ts';
+import { natOf } from '../../src/network-parts.ts';
 
 const SUBNET = '192.168.127.0/24';
 
@@ -104,4 +105,46 @@ test('forwards lead to its guests, and to nothing else of it', () => {
     assert.throws(() => parseForwardTarget(target, network), new RegExp(why), target);
   const only = resolveOptions({ ipv4: false, ipv6: true });
   assert.throws(() => parseForwardTarget('192.168.127.2:80', only), /which guests don't have/);
+});
+
+test('guests are dialled by addresses with and without brackets', () => {
+  const network = resolveOptions({ subnet6: 'fd00:1:2:3::/64' });
+  for (const [host, address] of [
+    ['fd00:1:2:3::9', 'fd00:1:2:3::9'],
+    ['[fd00:1:2:3:0::9]', 'fd00:1:2:3::9'],
+    ['192.168.127.2', '192.168.127.2'],
+  ] as const) {
+    const target = parseDialTarget(host, 22, network);
+    assert.deepEqual([target.address.toString(), target.port], [address, 22]);
+  }
+  for (const host of ['fd00:1:2:3::1', 'fd00:1:2:3::9:', '::1', 'example', ''])
+    assert.throws(() => parseDialTarget(host, 22, network), ConfigError);
+  assert.throws(() => parseDialTarget('fd00:1:2:3::9', 22, resolveOptions()), ConfigError);
+});
+
+test('nat and the gateway’s other addresses are of both versions, and the host’s address leads to ::1 unless nat says otherwise', () => {
+  const subnet6 = 'fd00:1:2:3::/64';
+  const pairs = (nat?: Record<string, string>): string[] =>
+    natOf(resolveOptions({ subnet6, ...(nat && { nat }) })).map(([from, to]) => `${from.toString()} ${to.toString()}`);
+  assert.deepEqual(pairs(), ['fd00:1:2:3::254 ::1', '192.168.127.254 127.0.0.1']);
+  assert.deepEqual(pairs({ '2001:db8::07': '2001:db8:0::8' }), ['fd00:1:2:3::254 ::1', '2001:db8::7 2001:db8::8']);
+  assert.deepEqual(pairs({ 'fd00:1:2:3:0:0:0:254': 'fd00:9::1' }), ['fd00:1:2:3::254 fd00:9::1']);
+  assert.deepEqual(natOf(resolveOptions()).length, 1);
+
+  const network = resolveOptions({ subnet6, gatewayVirtualIPs: ['192.168.127.9', 'fd00:1:2:3:0::77'] });
+  assert.equal(whyNoGuest('fd00:1:2:3::77', network), "fd00:1:2:3::77 is the gateway's");
+  assert.equal(whyNoGuest('fd00:1:2:3::78', network), undefined);
+  for (const [options, message] of [
+    [{ nat: { '2001:db8::7': '127.0.0.1' } }, /^nat\["2001:db8::7"\] can't be "127.0.0.1": want an IPv6 address, as the key is$/],
+    [{ nat: { '10.0.0.1': '::1' } }, /^nat\["10.0.0.1"\] can't be "::1": want an IPv4 address, as the key is$/],
+    [{ nat: { 'fd00::x': '::1' } }, /^a key of nat can't be "fd00::x": want an IPv4 or IPv6 address/],
+    [
+      { gatewayVirtualIPs: ['fd00:1:2:4::7'] },
+      /^gatewayVirtualIPs can't be "fd00:1:2:4::7": want an address of a host in fd00:1:2:3::\/64$/,
+    ],
+    [{ gatewayVirtualIPs: ['fd00:1:2:3::1'] }, /^gatewayVirtualIPs can't be "fd00:1:2:3::1": want an address of a host/],
+    [{ gatewayVirtualIPs: ['fd00:1:2:3::'] }, /^gatewayVirtualIPs can't be "fd00:1:2:3::": want an address of a host/],
+  ] as const)
+    assert.throws(() => resolveOptions({ subnet6, ...options }), { name: 'ConfigError', message });
+  assert.throws(() => resolveOptions({ nat: { '2001:db8::7': '::1' } }), /want an IPv4 address/, 'guests have no IPv6');
 });

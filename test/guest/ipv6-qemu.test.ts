@@ -4,14 +4,12 @@ import { get } from 'node:http';
 import { test } from 'node:test';
 import { judgeCapture } from './capture-judge.ts';
 import { freePort, Gvproxy } from './gvproxy.ts';
+import { GATEWAY, HOST, PREFIX, ROUTER } from './ipv6-guest.ts';
 import { randomBytes, serveFiles, serveHash, sha256 } from './host-servers.ts';
 import { QemuGuest } from './qemu.ts';
 import { missing } from './requirement.ts';
 
 const skip = missing('qemu-system-x86_64', 'busybox', 'cpio', 'tshark', 'apt-get', 'dpkg-deb', 'depmod');
-const PREFIX = 'fd01:2:3:4';
-const GATEWAY = `${PREFIX}::1`;
-const HOST = `${PREFIX}::254`;
 const BULK = 50_000_000;
 
 /** What a kernel makes of the MAC address 5a:94:ef:e4:0c:`last`. */
@@ -36,7 +34,7 @@ test('a QEMU guest without IPv4 gets online by router advertisements alone', { s
   const gvproxy = await Gvproxy.start({ capture: true, flags: ['-subnet6', `${PREFIX}::/64`, '-ipv4=false'] });
   const guest = await QemuGuest.boot(`stream,id=n0,server=off,addr.type=unix,addr.path=${gvproxy.socket}`, '5a:94:ef:e4:0c:ee');
   await configured(guest, own('ee'));
-  assert.match(await guest.run('ip -6 route'), /^default via fe80::5894:efff:fee4:cdd dev eth0 /m);
+  assert.match(await guest.run('ip -6 route'), new RegExp(`^default via ${ROUTER} dev eth0 `, 'm'));
   assert.doesNotMatch(await guest.run('ip addr show dev eth0'), /inet /);
   for (const address of [GATEWAY, HOST]) await guest.run(`ping -c 2 -W 2 ${address}`);
 

@@ -7,28 +7,23 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { judgeCapture } from './capture-judge.ts';
 import { freePort, Gvproxy } from './gvproxy.ts';
+import { configured, GATEWAY, HOST, OWN, PREFIX, ROUTER } from './ipv6-guest.ts';
 import { randomBytes, serveFiles, serveHash, sha256 } from './host-servers.ts';
 import { Namespace } from './namespace.ts';
-import { delay, succeed, temporaryFolder } from './process.ts';
+import { succeed, temporaryFolder, until } from './process.ts';
 import { missing } from './requirement.ts';
 
 const skip = missing('root', 'tun', 'ip', 'dig', 'dhclient', 'curl', 'python3', 'ping', 'tshark');
-const PREFIX = 'fd01:2:3:4';
-const GATEWAY = `${PREFIX}::1`;
-const HOST = `${PREFIX}::254`;
-/** What the guest's kernel makes of its MAC address. */
-const OWN = `${PREFIX}:5894:efff:fee4:cee`;
 const BULK = 50_000_000;
 
-/** The guest's kernel has heard of the router and tested the address that it has made. */
-async function configured(guest: Namespace, address = OWN): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    const addresses = await guest.succeed('ip', '-6', 'addr', 'show', 'dev', 'tap0');
-    if (addresses.includes(`inet6 ${address}/64`) && !addresses.replaceAll('dadfailed tentative', '').includes('tentative')) return;
-    await delay(100);
-  }
-  assert.fail(`no address:\n${await guest.succeed('ip', '-6', 'addr')}`);
-}
+const UDP_ECHO = `
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(('::', 8081))
+print('ready')
+while True:
+    data, peer = s.recvfrom(65536)
+    s.sendto(data, peer)`;
 
 for (const [name, flags, ipv4] of [
   ['beside IPv4', [`-subnet6`, `${PREFIX}::/64`], true],
@@ -48,12 +43,12 @@ for (const [name, flags, ipv4] of [
     test('configures itself by the router alone', async () => {
       await configured(guest);
       const route = await guest.succeed('ip', '-6', 'route');
-      assert.match(route, /^default via fe80::5894:efff:fee4:cdd dev tap0 .*$/m);
+      assert.match(route, new RegExp(`^default via ${ROUTER} dev tap0 .*$`, 'm'));
       assert.match(await guest.succeed('ip', '-6', 'addr'), /valid_lft forever preferred_lft forever/);
     });
 
     test('pings the gateway, its link-local address and the host, with payloads that are fragmented on the way', async () => {
-      for (const address of [GATEWAY, 'fe80::5894:efff:fee4:cdd%tap0', HOST]) {
+      for (const address of [GATEWAY, `${ROUTER}%tap0`, HOST]) {
         for (const size of ['8', '1452', '1453', '9000', '60000']) {
           assert.match(
             await guest.succeed('ping', '-6', '-c', '1', '-W', '2', '-s', size, address),
@@ -201,6 +196,20 @@ except ConnectionRefusedError:
         const options = ['-sS', '--fail', '--retry', '20', '--retry-connrefused', '--retry-all-errors', '--retry-delay', '1'];
         assert.match(await succeed('curl', [...options, `http://[::1]:${each}/`]), /Directory listing/);
       }
+      const echo = guest.start('python3', '-u', '-c', UDP_ECHO);
+      const datagrams = JSON.stringify({ local: `[::1]:${port}`, remote: `[${OWN}]:8081`, protocol: 'udp' });
+      await succeed('curl', ['-sS', '--fail', '--unix-socket', api, ...expose, datagrams]);
+      const client = createSocket('udp6');
+      client.connect(port, '::1');
+      await once(client, 'connect');
+      await until(() => echo.output.includes('ready'), `the guest's echo:\n${echo.output}`);
+      for (const size of [0, 1, 1452, 1453, 20_000]) {
+        client.send(Buffer.alloc(size, 'y'));
+        const [answer] = (await once(client, 'message', { signal: AbortSignal.timeout(5000) })) as [Buffer];
+        assert.deepEqual(answer, Buffer.alloc(size, 'y'), `${size}`);
+      }
+      client.close();
+      await echo.kill();
       const forwards = await succeed('curl', ['-sS', '--unix-socket', api, 'http:/unix/services/forwarder/all']);
       assert.ok(forwards.includes(`"remote":"[${OWN}]:8080"`), forwards);
       await server.kill();
