@@ -20,7 +20,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../system/constants.ts';
-import { EAFNOSUPPORT, EINPROGRESS, EPERM } from '../system/errno.ts';
+import { EADDRNOTAVAIL, EAFNOSUPPORT, EINPROGRESS, ENETUNREACH, EPERM } from '../system/errno.ts';
 import { check, SystemError } from '../system/error.ts';
 import { readSockaddr, writeSockaddr } from '../system/memory.ts';
 import { addressOf, bindSocket, close, connect, getsockname, listen, setsockopt, socket } from '../system/syscalls.ts';
@@ -92,11 +92,11 @@ export class KernelNetwork implements HostNetwork, HostListeners {
 
   connectStream(address: IpAddress, port: number, handler: EndpointHandler): StreamEndpoint | number {
     const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | FLAGS, 0);
-    if (fd < 0) return fd;
+    if (fd < 0) return unrouted(fd);
     const status = this.#connect(fd, address, port);
     if (status < 0 && status !== -EINPROGRESS) {
       close(fd);
-      return status;
+      return status === -EADDRNOTAVAIL ? this.#whyNotAvailable(address) : status;
     }
     return this.#stream(fd, status < 0, handler);
   }
@@ -118,15 +118,24 @@ export class KernelNetwork implements HostNetwork, HostListeners {
     return connect(fd, base + value, size);
   }
 
+  /** Why a stream has found no address of its own: there is none, or its ports are taken, which datagrams don't know. */
+  #whyNotAvailable(address: IpAddress): number {
+    const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | FLAGS, 0);
+    if (fd < 0) return -EADDRNOTAVAIL;
+    const status = this.#connect(fd, address, 1);
+    close(fd);
+    return status === -EADDRNOTAVAIL ? -ENETUNREACH : -EADDRNOTAVAIL;
+  }
+
   openDatagram(address: IpAddress, port: number, localPort: number, handler: EndpointHandler): DatagramEndpoint | number {
     const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | FLAGS, 0);
-    if (fd < 0) return fd;
+    if (fd < 0) return unrouted(fd);
     const keeps = localPort >= UNPRIVILEGED && this.#keptPorts < KEPT_PORTS && this.#bindAny(fd, address.isIpv4, localPort);
     this.#errors.enable(fd, address.isIpv4);
     const status = this.#connect(fd, address, port);
     if (status < 0) {
       close(fd);
-      return status;
+      return unrouted(status);
     }
     if (!keeps) return new KernelDatagram(fd, address.isIpv4, this.#loop, this.#memory, this.#errors, handler);
     this.#keptPorts++;
@@ -149,13 +158,13 @@ export class KernelNetwork implements HostNetwork, HostListeners {
       const refused = fd;
       raw = true;
       fd = socket(family, SOCK_RAW | FLAGS, protocol);
-      if (fd < 0) return fd === -EPERM ? refused : fd;
+      if (fd < 0) return unrouted(fd === -EPERM ? refused : fd);
     }
     const identifier = (this.#pingIdentifier = (this.#pingIdentifier + 1) & 0xffff);
     const status = (raw && attachReplyFilter(fd, isIpv4, identifier, this.#memory)) || this.#connect(fd, address, 0);
     if (status < 0) {
       close(fd);
-      return status;
+      return unrouted(status);
     }
     if (this.#pingBuffer < 0) this.#pingBuffer = this.#arena.allocate(PING_BUFFER);
     return new KernelPing(fd, isIpv4, raw, identifier, this.#pingBuffer, this.#loop, this.#memory, handler);
@@ -240,6 +249,11 @@ export class KernelNetwork implements HostNetwork, HostListeners {
     check(getsockname(fd, base + value, base + value + 128), 'getsockname');
     return readSockaddr(arena.bytes, value)?.port ?? 0;
   }
+}
+
+/** A kernel that doesn't know IPv6, or has no address of it, reaches nobody by it: guests are told as of a network without a route. */
+function unrouted(status: number): number {
+  return status === -EAFNOSUPPORT || status === -EADDRNOTAVAIL ? -ENETUNREACH : status;
 }
 
 function kernelHasIpv6(): boolean {
