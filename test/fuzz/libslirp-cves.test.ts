@@ -12,7 +12,7 @@
  * | 2020-29129 | short NC-SI | ethertypes | |
  * | 2020-29130 | short ARP | short ARP | gateway/gateway.test.ts |
  * | 2021-3592 | short BOOTP | short DHCP | service/dhcp/server.test.ts, packet/dhcpv4.test.ts |
- * | 2021-3593 | UDP over IPv6 with a length that lies | ethertypes (no IPv6 here) | |
+ * | 2021-3593 | UDP over IPv6 with a length that lies | ethertypes (no IPv6 here) | libslirp-cves-ipv6.test.ts |
  * | 2026-9539 | TCP urgent pointer beyond the data | urgent pointers | flow/tcp/receive.test.ts |
  * | 4.8.0 | overlapping TCP segments at the end of the list | segments that overlap | flow/tcp/receive.test.ts |
  * | 4.8.0 | domain search entries that can't be encoded | | service/dhcp/server.test.ts |
