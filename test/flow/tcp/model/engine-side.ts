@@ -13,10 +13,8 @@ import type { TcpLimits } from '../../../../src/flow/tcp/context.ts';
 import { TcpEngine } from '../../../../src/flow/tcp/engine.ts';
 import type { TcpFlow } from '../../../../src/flow/tcp/flow.ts';
 import { type FrameTap, type Port, portCounters, type PortCounters } from '../../../../src/link/port.ts';
-import { IpAddress, MAPPED } from '../../../../src/packet/address.ts';
-import { pseudoIpv4, type Sum } from '../../../../src/packet/checksum.ts';
-import * as ethernet from '../../../../src/packet/ethernet.ts';
-import * as ipv4 from '../../../../src/packet/ipv4.ts';
+import type { IpAddress } from '../../../../src/packet/address.ts';
+import type { Sum } from '../../../../src/packet/checksum.ts';
 import type { Arena } from '../../../../src/runtime/arena.ts';
 import { KEPT } from '../../../../src/runtime/turn-loop.ts';
 import { ECONNREFUSED, EINPROGRESS } from '../../../../src/system/errno.ts';
@@ -24,6 +22,7 @@ import { Dice } from './dice.ts';
 import { Fault } from './end.ts';
 import { HostEnd } from './host-end.ts';
 import type { Channel } from './link.ts';
+import { readFrame, type Version } from './version.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 const REGION = 1 << 18;
@@ -105,8 +104,9 @@ class ChannelPort implements Port {
 
 export interface EngineOptions {
   /** Address of the far end of all connections, and of the near end. */
-  readonly far: number;
-  readonly near: number;
+  readonly far: IpAddress;
+  readonly near: IpAddress;
+  readonly version: Version;
   readonly mtu: number;
   readonly limits: Partial<TcpLimits>;
   readonly seed: number;
@@ -144,9 +144,16 @@ export class EngineSide implements HostNetwork {
     const { arena, sum } = memory;
     this.#lent = arena.lent;
     this.port = new ChannelPort(memory, channel, options.polite, () => this.#awaitRoom());
-    this.neighbour = new Neighbour(0, 0, MAPPED, options.far);
+    const { w0, w1, w2, w3 } = options.far;
+    this.neighbour = new Neighbour(w0, w1, w2, w3);
     this.neighbour.port = this.port;
-    const gateway = { macHi: 0x5a94, macLo: 1, mtu: options.mtu, isLocal: () => false, icmp: { unreachable: () => {} } };
+    const gateway = {
+      macHi: 0x5a94,
+      macLo: 1,
+      mtu: options.mtu + options.version.more,
+      isLocal: () => false,
+      icmp: { unreachable: () => {} },
+    };
     const policy = new FlowPolicy({ nat: [], allowLinkLocal: false });
     const random = new Dice(options.seed);
     const { limits } = options;
@@ -155,7 +162,7 @@ export class EngineSide implements HostNetwork {
 
   /** The connection's other end is at `remotePort`; ours is at `localPort`. */
   connect(remotePort: number, localPort: number, end: HostEnd): void {
-    const flow = this.engine.connect(this.neighbour, remotePort, new IpAddress(0, 0, MAPPED, this.#options.near), localPort, end);
+    const flow = this.engine.connect(this.neighbour, remotePort, this.#options.near, localPort, end);
     if (flow === null) throw new Fault(`the engine does not connect to port ${remotePort}`);
     flow.onEstablished = () => (end.established = true);
   }
@@ -189,26 +196,15 @@ export class EngineSide implements HostNetwork {
   /** A frame arrives. */
   input(frame: Uint8Array): void {
     if (this.#offset + frame.length > REGION) this.round();
-    const { arena, receive, sum } = this.#memory;
+    const { arena, receive } = this.#memory;
     const at = receive + this.#offset;
     arena.bytes.set(frame, at);
     this.#offset += (frame.length + 7) & ~7;
     this.#work = true;
-    const header = at + ethernet.HEADER;
     const packet = this.#packet;
-    packet.bytes = arena.bytes;
     packet.port = this.port;
     packet.neighbour = this.neighbour;
-    packet.header = header;
-    packet.payload = header + ipv4.HEADER;
-    packet.end = at + frame.length;
-    packet.protocol = ipv4.PROTOCOL_TCP;
-    packet.source2 = packet.destination2 = MAPPED;
-    packet.source3 = ipv4.source(arena.bytes, header);
-    packet.destination3 = ipv4.destination(arena.bytes, header);
-    const length = packet.end - packet.payload;
-    const pseudo = pseudoIpv4(packet.source3, packet.destination3, ipv4.PROTOCOL_TCP, length);
-    if (sum(packet.payload, length, pseudo) !== 0xffff) throw new Fault('a frame has a wrong checksum');
+    readFrame(this.#options.version, packet, arena.bytes, at, at + frame.length, true);
     this.engine.input(packet);
   }
 

@@ -45,6 +45,8 @@ export interface Program {
   readonly up: Conditions;
   readonly down: Conditions;
   readonly actions: readonly Action[];
+  /** The other version of IP: segments are the same. */
+  readonly ipv6: boolean;
 }
 
 /** Milliseconds of all waits together: no attempt to open or to send is given up in that time. */
@@ -67,6 +69,7 @@ export function generate(seed: number): Program {
     up: base,
     down: dice.chance(0.7) ? base : conditions(dice),
     actions: actions(dice),
+    ipv6: dice.chance(0.3),
   };
 }
 

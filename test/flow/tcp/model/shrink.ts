@@ -29,6 +29,7 @@ export function shrink(program: Program, fails: (program: Program) => boolean): 
   attempt({ ...best, busyTurns: 0 });
   attempt({ ...best, wrapsAfter: -1 });
   attempt({ ...best, mtu: 1500 });
+  attempt({ ...best, ipv6: false });
   return best;
 }
 

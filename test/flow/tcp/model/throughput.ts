@@ -79,6 +79,7 @@ function programOf(cell: Cell, seed: number): Program {
     up: { ...down, queue: Infinity },
     down,
     actions: [],
+    ipv6: false,
   };
 }
 

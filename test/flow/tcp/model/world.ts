@@ -3,7 +3,6 @@
  *
  *     application ── end ── engine under test ══ up, down ══ guest's stack ── end ── application
  */
-import { parseIpv4 } from '../../../../src/packet/address.ts';
 import { Arena } from '../../../../src/runtime/arena.ts';
 import { arenaSum } from '../../../../src/runtime/arena-checksum.ts';
 import { Dice } from './dice.ts';
@@ -16,10 +15,9 @@ import type { Program, Side } from './program.ts';
 import { ReferenceGuest } from './reference/guest.ts';
 import type { ReferenceSocket } from './reference/socket.ts';
 import { trace } from './trace.ts';
+import { versionOf } from './version.ts';
 import { VirtualTime } from './virtual-time.ts';
 
-const GUEST = parseIpv4('192.168.127.2')!;
-const HOST = parseIpv4('192.0.2.1')!;
 const ARENA = 64 << 20;
 
 export interface Connection {
@@ -54,7 +52,8 @@ export class World {
   constructor(program: Program, checks = true) {
     this.#program = program;
     const { seed, mtu, up, down, polite, busyTurns, receiveWindow } = program;
-    const options = { far: GUEST, near: HOST, mtu, polite, busyTurns, limits: { receiveWindow } };
+    const version = versionOf(program);
+    const options = { far: version.guest, near: version.host, version, mtu, polite, busyTurns, limits: { receiveWindow } };
     this.time = new VirtualTime(this.#start());
     this.#plenty = program.pages > 0 ? this.#memory.makeScarce(program.pages) : () => {};
     this.up = new Channel(this.time, new Dice(seed ^ 0x75), up, (frame) => {
@@ -67,10 +66,10 @@ export class World {
     });
     this.side = new EngineSide(this.time, this.#memory, this.down, { ...options, seed });
     if (program.guest === 'engine') {
-      const mirrored = { ...options, far: HOST, near: GUEST, seed: seed + 1 };
+      const mirrored = { ...options, far: version.host, near: version.guest, seed: seed + 1 };
       this.guest = new EngineSide(this.time, memories[1]!(), this.up, mirrored);
     } else {
-      this.guest = new ReferenceGuest(this.time, GUEST, HOST, checks, (frame) => this.up.send(frame));
+      this.guest = new ReferenceGuest(this.time, version, checks, (frame) => this.up.send(frame));
     }
   }
 
@@ -81,9 +80,11 @@ export class World {
     const time = new VirtualTime(0);
     const nowhere = { send: () => {}, room: Infinity, whenRoom: () => {} } as unknown as Channel;
     const { mtu } = this.#program;
+    const version = versionOf(this.#program);
     const probe = new EngineSide(time, this.#memory, nowhere, {
-      far: GUEST,
-      near: HOST,
+      far: version.guest,
+      near: version.host,
+      version,
       mtu,
       polite: false,
       busyTurns: 0,

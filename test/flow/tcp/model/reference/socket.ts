@@ -29,6 +29,8 @@ export interface GuestOptions {
 
 export interface Wire {
   readonly wheel: TimerWheel;
+  /** What who says nothing of its MSS takes. */
+  readonly defaultMss: number;
   now(): number;
   /** Sends `length` bytes of TCP that lie at `at` in `bytes`. */
   transmit(bytes: Uint8Array, at: number, length: number): void;
@@ -42,7 +44,6 @@ const TIME_WAIT = 60_000;
 /** Milliseconds of silence between keep-alives, and how many unanswered ones end the connection. */
 const KEEP_ALIVE = 20_000;
 const KEEP_ALIVE_ATTEMPTS = 6;
-const DEFAULT_MSS = 536;
 
 const scratch: Uint8Array = new Uint8Array(1 << 17);
 const received: TcpOptions = new TcpOptions();
@@ -91,7 +92,7 @@ export class ReferenceSocket implements End {
     this.#remotePort = ports.remote;
     this.#iss = iss;
     this.#out = out;
-    this.receiver = new Receiver(name, { ...options, mss: options.mss || DEFAULT_MSS }, incoming);
+    this.receiver = new Receiver(name, { ...options, mss: options.mss || wire.defaultMss }, incoming);
     this.sender = new Sender(
       wire.wheel,
       () => wire.now(),
@@ -223,7 +224,7 @@ export class ReferenceSocket implements End {
     const scaled = received.windowScale >= 0 && this.#options.scale >= 0;
     this.#sendScale = scaled ? received.windowScale : 0;
     this.#receiveScale = scaled ? this.#options.scale : 0;
-    this.sender.mss = Math.min(received.mss || DEFAULT_MSS, this.#options.mss || DEFAULT_MSS);
+    this.sender.mss = Math.min(received.mss || this.#wire.defaultMss, this.#options.mss || this.#wire.defaultMss);
     this.sender.sack = received.sackPermitted && this.#options.sack;
     this.#window = window;
   }
