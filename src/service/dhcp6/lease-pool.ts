@@ -57,7 +57,7 @@ export class LeasePool6 {
 
   constructor(options: Pool6Options) {
     this.#options = options;
-    this.#reserved = new Set([...options.reserved, ...options.statics.values()].map(String));
+    this.#reserved = new Set([...options.reserved, ...options.statics.values()].map(hostOf));
   }
 
   get size(): number {
@@ -83,7 +83,7 @@ export class LeasePool6 {
     const { leases } = this.#holdings(client.vm);
     leases.delete(key);
     leases.set(key, { address, mac: formatMac(client.mac.hi, client.mac.lo) });
-    this.#taken.add(address.toString());
+    this.#taken.add(hostOf(address));
     return address;
   }
 
@@ -104,7 +104,7 @@ export class LeasePool6 {
     this.release(client, association);
     const { declined } = this.#holdings(client.vm);
     if (declined.size >= DECLINED_LIMIT) declined.delete(declined.keys().next().value!);
-    declined.add(lease.address.toString());
+    declined.add(hostOf(lease.address));
     return true;
   }
 
@@ -134,7 +134,7 @@ export class LeasePool6 {
 
   #drop(vm: Vm, holdings: Holdings, key: string, { address }: Lease6): void {
     holdings.leases.delete(key);
-    this.#taken.delete(address.toString());
+    this.#taken.delete(hostOf(address));
     this.#shares.give(vm);
   }
 
@@ -153,18 +153,16 @@ export class LeasePool6 {
     const { gateway, statics } = this.#options;
     const { hi, lo } = client.mac;
     const free = (address: IpAddress): boolean => {
-      const text = address.toString();
-      return !this.#taken.has(text) && !this.#vms.get(client.vm)?.declined.has(text);
+      const host = hostOf(address);
+      return !this.#taken.has(host) && !this.#vms.get(client.vm)?.declined.has(host);
     };
     const own = statics.get(formatMac(hi, lo));
     if (own !== undefined && free(own)) return own;
     const made = new IpAddress(gateway.w0, gateway.w1, interfaceHigh(hi, lo), interfaceLow(lo));
     if (this.#isGiven(made, free)) return made;
+    const hash = createHash('sha256').update(keyOf(client, association)).digest();
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      const hash = createHash('sha256')
-        .update(`${keyOf(client, association)} ${attempt}`)
-        .digest();
-      const address = new IpAddress(gateway.w0, gateway.w1, hash.readInt32BE(0), hash.readInt32BE(4));
+      const address = new IpAddress(gateway.w0, gateway.w1, hash.readInt32BE(0), hash.readInt32BE(4) + attempt);
       if (this.#isGiven(address, free)) return address;
     }
     return undefined;
@@ -172,8 +170,13 @@ export class LeasePool6 {
 
   /** Not the routers' anycast address, which is all zeros, either. */
   #isGiven(address: IpAddress, free: (address: IpAddress) => boolean): boolean {
-    return (address.w2 !== 0 || address.w3 !== 0) && !this.#reserved.has(address.toString()) && free(address);
+    return (address.w2 !== 0 || address.w3 !== 0) && !this.#reserved.has(hostOf(address)) && free(address);
   }
+}
+
+/** What tells addresses of the prefix apart. */
+function hostOf({ w2, w3 }: IpAddress): string {
+  return `${w2} ${w3}`;
 }
 
 function keyOf({ duid }: Client6, association: number): string {

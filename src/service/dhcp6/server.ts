@@ -95,7 +95,10 @@ export class Dhcp6Server {
       return undefined;
     }
     const client = { vm, mac, duid: duid ?? new Uint8Array(0) };
-    return this.#answer({ message, client, associations: associations.slice(0, ASSOCIATIONS) });
+    // One that is there twice counts once.
+    const seen = new Set<number>();
+    const distinct = associations.filter(({ id }) => seen.size < seen.add(id).size);
+    return this.#answer({ message, client, associations: distinct.slice(0, ASSOCIATIONS) });
   }
 
   /** RFC 8415 §16: who must be named in which message. */

@@ -170,6 +170,26 @@ test('a lease ends when it is released; an address that is declined is not given
   assert.equal(pool.size, 1);
 });
 
+test('an association that is in a message more than once is answered once', () => {
+  const { server, pool } = setup();
+  const found = (...ids: number[]): number => ask(server, dhcp.REQUEST, { associations: ids.map((id) => [id]) })!.found.length;
+  assert.equal(found(7, 7, 7), 1);
+  assert.equal(pool.size, 1);
+  assert.equal(found(...Array.from({ length: 16 }, (_, i) => i >>> 1)), 8, 'what is beyond eight is beyond eight different ones');
+});
+
+test('who declines whatever he is given is given another address each time', () => {
+  const { server, pool } = setup();
+  const given = new Set<string>();
+  for (let i = 0; i < 200; i++) {
+    given.add(ask(server, dhcp.REQUEST)!.found[0]!);
+    ask(server, dhcp.DECLINE);
+  }
+  // 64 are remembered, the first forgotten first: then they are good for another turn.
+  assert.equal(given.size, 65);
+  assert.equal(pool.size, 0);
+});
+
 test('is silent where the RFC has it: servers and clients that are not named, or are when they should not be', () => {
   const { server, pool } = setup();
   const other = dhcp.duidOf(1, 2);
