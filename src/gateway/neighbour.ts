@@ -38,6 +38,11 @@ export class Neighbour {
 
 /** Addresses remembered of one port. */
 export const NEIGHBOUR_LIMIT = 1024;
+/**
+ * Of these, how many may have the same last word: they stand in one list, which every look-up goes through. A host has a link-local
+ * address and some of the prefix that have the same.
+ */
+export const NAMESAKE_LIMIT = 8;
 /** Milliseconds of silence after which another VM may take an address. */
 const SILENCE = 30_000;
 /** Addresses being resolved, and callers waiting for them: each may hold a descriptor. */
@@ -98,7 +103,7 @@ export class NeighbourTable {
     return null;
   }
 
-  /** The address was heard of from this MAC on this port. Null when it belongs to another VM. */
+  /** The address was heard of from this MAC on this port. Null when it belongs to another VM, or there is no room for it. */
   learn(w0: number, w1: number, w2: number, w3: number, port: Port, macHi: number, macLo: number): Neighbour | null {
     const entry = this.lookup(w0, w1, w2, w3) ?? new Neighbour(w0, w1, w2, w3);
     if (entry.port !== port) {
@@ -106,7 +111,7 @@ export class NeighbourTable {
         this.taken++;
         return null;
       }
-      this.#place(entry, port);
+      if (!this.#place(entry, port)) return null;
     }
     entry.macHi = macHi;
     entry.macLo = macLo;
@@ -178,13 +183,14 @@ export class NeighbourTable {
     for (const done of resolution.waiting) done(neighbour);
   }
 
-  /** An entry that is new, or has moved here from another port. */
-  #place(entry: Neighbour, port: Port): void {
+  /** An entry that is new, or has moved here from another port. False when it has no room. */
+  #place(entry: Neighbour, port: Port): boolean {
     let entries = this.#ofPort.get(port);
     if (entries === undefined) {
       entries = new Set();
       this.#ofPort.set(port, entries);
     }
+    if (!this.#admit(entry, port, entries)) return false;
     if (entries.size >= NEIGHBOUR_LIMIT) this.#makeRoom(entries);
     const before = entry.port;
     entry.port = port;
@@ -192,6 +198,19 @@ export class NeighbourTable {
     if (before === null) this.#add(entry);
     else this.#ofPort.get(before)!.delete(entry);
     if (this.#resolving.size > 0) this.#finish(entry);
+    return true;
+  }
+
+  /** Of too many with the same last word the one without flows that came first goes. False when all have flows. */
+  #admit({ w3 }: Neighbour, port: Port, entries: Set<Neighbour>): boolean {
+    const list = this.#entries.get(w3);
+    if (list === undefined || list.length < NAMESAKE_LIMIT) return true;
+    const own = list.filter((other) => other.port === port);
+    if (own.length < NAMESAKE_LIMIT) return true;
+    const first = own.find(({ flows }) => flows === 0);
+    if (first === undefined) return false;
+    this.#remove(first, entries);
+    return true;
   }
 
   #add(entry: Neighbour): void {
