@@ -39,10 +39,10 @@ export async function serveHash(host = '127.0.0.1'): Promise<{ port: number; ser
 }
 
 /** Sends every datagram back. */
-export async function serveEcho(): Promise<{ port: number; socket: Socket }> {
-  const socket = createSocket('udp4');
+export async function serveEcho(host = '127.0.0.1'): Promise<{ port: number; socket: Socket }> {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
   socket.on('message', (message, peer) => socket.send(message, peer.port, peer.address));
-  socket.bind(0, '127.0.0.1');
+  socket.bind(0, host);
   await once(socket, 'listening');
   return { port: socket.address().port, socket };
 }

@@ -1,6 +1,6 @@
 /**
- * The traffic of one guest in a soak, run inside its namespace: soak-guest.js HOST PORTS, the latter as JSON (SoakPorts).
- * Ends what it has begun when its input ends, and prints what it did as one line of JSON.
+ * The traffic of one guest in a soak, run inside its namespace: soak-guest.js PLACES, as JSON (SoakPlace[]): each time
+ * it goes to one of them. Ends what it has begun when its input ends, and prints what it did as one line of JSON.
  *
  * Rates are bounded: a soak is about hours of everything at once, not about speed.
  */
@@ -10,7 +10,7 @@ import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { pattern, sourceHash, type SoakPorts } from './soak-hosts.ts';
+import { pattern, sourceHash, type SoakPlace, type SoakPorts } from './soak-hosts.ts';
 import type { SoakCounts } from './soak.ts';
 
 const BULK = 2_000_000;
@@ -19,15 +19,14 @@ const BLOB_HASH = createHash('sha256').update(BLOB).digest('hex');
 /** Connections that are held open, and used now and then. */
 const IDLE = 150;
 const FORWARDED_PORT = 22;
-const GATEWAY = '192.168.127.1';
 
-const [host, json] = process.argv.slice(2) as [string, string];
-const ports = JSON.parse(json) as SoakPorts;
+const places = JSON.parse(process.argv[2]!) as SoakPlace[];
 const counts: SoakCounts = {
   bytesUp: 0,
   bytesDown: 0,
   roundTrips: 0,
   connections: 0,
+  overIpv6: 0,
   datagrams: 0,
   datagramsLost: 0,
   queries: 0,
@@ -40,9 +39,15 @@ const ending = new AbortController();
 process.stdin.resume();
 process.stdin.on('end', () => ending.abort());
 
-async function open(port: number): Promise<Socket> {
-  const socket = connect({ host, port, allowHalfOpen: true });
+function somewhere(): SoakPlace {
+  return places[Math.floor(Math.random() * places.length)]!;
+}
+
+async function open(server: keyof SoakPorts): Promise<Socket> {
+  const { host, ports, version } = somewhere();
+  const socket = connect({ host, port: ports[server], allowHalfOpen: true });
   await once(socket, 'connect');
+  if (version === 6) counts.overIpv6++;
   socket.on('error', () => {});
   socket.setNoDelay(true);
   return socket;
@@ -79,8 +84,8 @@ async function forever(name: string, interval: number, run: () => Promise<void>)
   }
 }
 
-async function upload(port: number): Promise<void> {
-  const socket = await open(port);
+async function upload(server: 'hash' | 'slowHash'): Promise<void> {
+  const socket = await open(server);
   socket.end(BLOB);
   const { text } = await readAll(socket);
   if (text.trim() !== BLOB_HASH) throw new Error(`the host got something else: ${text.trim() || 'nothing'}`);
@@ -89,7 +94,7 @@ async function upload(port: number): Promise<void> {
 }
 
 async function download(chunkPause = 0): Promise<void> {
-  const socket = await open(ports.source);
+  const socket = await open('source');
   const wanted = chunkPause > 0 ? BULK : Math.floor(Math.random() * 2 * BULK);
   socket.write(`${wanted}\n`);
   const { hash, length } = await readAll(socket, chunkPause);
@@ -109,7 +114,7 @@ async function roundTrip(socket: Socket): Promise<void> {
 }
 
 async function roundTrips(): Promise<void> {
-  const socket = await open(ports.echo);
+  const socket = await open('echo');
   for (let i = 0; i < 200 && !ending.signal.aborted; i++) {
     await roundTrip(socket);
     counts.roundTrips++;
@@ -121,7 +126,7 @@ async function roundTrips(): Promise<void> {
 }
 
 async function connectOnce(): Promise<void> {
-  const socket = await open(ports.echo);
+  const socket = await open('echo');
   await roundTrip(socket);
   socket.end();
   socket.resume();
@@ -131,15 +136,15 @@ async function connectOnce(): Promise<void> {
 
 /** Both sides reset, in the middle of data and at once; and a host that resets. */
 async function abort(): Promise<void> {
-  const sending = await open(ports.hash);
+  const sending = await open('hash');
   sending.write(BLOB.subarray(0, Math.floor(Math.random() * 300_000)));
   if (Math.random() < 0.5) await pause(10);
   sending.resetAndDestroy();
-  const receiving = await open(ports.source);
+  const receiving = await open('source');
   receiving.write(`${BULK}\n`);
   await once(receiving, 'data');
   receiving.resetAndDestroy();
-  const reset = await open(ports.reset);
+  const reset = await open('reset');
   reset.write(BLOB.subarray(0, 100_000));
   reset.resume();
   await closed(reset);
@@ -147,7 +152,8 @@ async function abort(): Promise<void> {
 }
 
 async function datagrams(): Promise<void> {
-  const socket = createSocket('udp4');
+  const { host, ports, version } = somewhere();
+  const socket = createSocket(version === 6 ? 'udp6' : 'udp4');
   const waiting = { answers: 0 };
   socket.on('message', (message) => {
     if (!message.equals(BLOB.subarray(0, message.length))) counts.failures.push(`a datagram of ${message.length} other bytes`);
@@ -167,8 +173,10 @@ async function datagrams(): Promise<void> {
 
 async function resolve(): Promise<void> {
   const resolver = new Resolver({ timeout: 3000, tries: 2 });
-  resolver.setServers([GATEWAY]);
-  const addresses = await resolver.resolve4('host.containers.internal');
+  const { gateway, host, version } = somewhere();
+  resolver.setServers([version === 6 ? `[${gateway}]` : gateway]);
+  const name = 'host.containers.internal';
+  const addresses = await (version === 6 ? resolver.resolve6(name) : resolver.resolve4(name));
   if (addresses[0] !== host) throw new Error(`resolved to ${addresses.join()}`);
   counts.queries++;
 }
@@ -176,7 +184,7 @@ async function resolve(): Promise<void> {
 async function idle(): Promise<void> {
   const sockets: Socket[] = [];
   for (let i = 0; i < IDLE && !ending.signal.aborted; i++) {
-    sockets.push(await open(ports.echo));
+    sockets.push(await open('echo'));
     await pause(10);
   }
   for (let i = 0; i < 20 && !ending.signal.aborted; i++) await pause(500);
@@ -197,7 +205,7 @@ server.listen(FORWARDED_PORT);
 await once(server, 'listening');
 console.log('ready');
 await Promise.all([
-  forever('upload', 400, () => upload(ports.hash)),
+  forever('upload', 400, () => upload('hash')),
   forever('download', 400, () => download()),
   forever('round trips', 10, roundTrips),
   forever('connect', 20, connectOnce),
@@ -205,7 +213,7 @@ await Promise.all([
   forever('datagrams', 100, datagrams),
   forever('resolve', 200, resolve),
   forever('slow host', 2000, async () => {
-    await upload(ports.slowHash);
+    await upload('slowHash');
     counts.slow++;
   }),
   forever('slow guest', 2000, async () => {

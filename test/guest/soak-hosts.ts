@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { serveEcho, serveHash } from './host-servers.ts';
 
-/** Ports on the loopback, by what listens there. */
+/** Ports of one address of the loopback, by what listens there. */
 export interface SoakPorts {
   /** Answers with the sha256 of what it got, in hex. */
   readonly hash: number;
@@ -39,23 +39,42 @@ export function sourceHash(length: number): string {
   return hash.digest('hex');
 }
 
-export class SoakHosts {
+/** Servers at one address, and how guests reach them. */
+export interface SoakPlace {
+  readonly version: 4 | 6;
+  /** The host's address, and the gateway's, as guests know them. */
+  readonly host: string;
+  readonly gateway: string;
   readonly ports: SoakPorts;
+}
+
+/** And where they listen. */
+type Addresses = Omit<SoakPlace, 'ports'> & { readonly loopback: string };
+
+export class SoakHosts {
+  readonly places: readonly SoakPlace[];
   readonly #servers: readonly Server[];
-  readonly #datagrams: DatagramSocket;
+  readonly #datagrams: readonly DatagramSocket[];
   readonly #connections: Set<Socket>;
 
-  private constructor(ports: SoakPorts, servers: readonly Server[], datagrams: DatagramSocket, connections: Set<Socket>) {
-    this.ports = ports;
+  private constructor(
+    places: readonly SoakPlace[],
+    servers: readonly Server[],
+    datagrams: readonly DatagramSocket[],
+    connections: Set<Socket>,
+  ) {
+    this.places = places;
     this.#servers = servers;
     this.#datagrams = datagrams;
     this.#connections = connections;
   }
 
-  static async start(): Promise<SoakHosts> {
+  /** Servers at each of the addresses. */
+  static async start(addresses: readonly Addresses[]): Promise<SoakHosts> {
     const connections = new Set<Socket>();
     const servers: Server[] = [];
-    const serve = async (take: (socket: Socket) => void): Promise<number> => {
+    const datagrams: DatagramSocket[] = [];
+    const serve = async (loopback: string, take: (socket: Socket) => void): Promise<number> => {
       const server = createServer({ allowHalfOpen: true }, (socket) => {
         connections.add(socket);
         socket.on('close', () => connections.delete(socket));
@@ -63,22 +82,27 @@ export class SoakHosts {
         take(socket);
       });
       servers.push(server);
-      server.listen(0, '127.0.0.1', 1024);
+      server.listen(0, loopback, 1024);
       await once(server, 'listening');
       return (server.address() as AddressInfo).port;
     };
-    const hash = await serveHash();
-    servers.push(hash.server);
-    const echo = await serveEcho();
-    const ports = {
-      hash: hash.port,
-      slowHash: await serve((socket) => void hashSlowly(socket).catch(() => socket.destroy())),
-      source: await serve((socket) => void send(socket).catch(() => socket.destroy())),
-      echo: await serve((socket) => void socket.pipe(socket)),
-      reset: await serve(resetSoon),
-      datagramEcho: echo.port,
-    };
-    return new SoakHosts(ports, servers, echo.socket, connections);
+    const places: SoakPlace[] = [];
+    for (const { loopback, ...place } of addresses) {
+      const hash = await serveHash(loopback);
+      servers.push(hash.server);
+      const echo = await serveEcho(loopback);
+      datagrams.push(echo.socket);
+      const ports = {
+        hash: hash.port,
+        slowHash: await serve(loopback, (socket) => void hashSlowly(socket).catch(() => socket.destroy())),
+        source: await serve(loopback, (socket) => void send(socket).catch(() => socket.destroy())),
+        echo: await serve(loopback, (socket) => void socket.pipe(socket)),
+        reset: await serve(loopback, resetSoon),
+        datagramEcho: echo.port,
+      };
+      places.push({ ...place, ports });
+    }
+    return new SoakHosts(places, servers, datagrams, connections);
   }
 
   /** Connections of guests that are open. */
@@ -89,7 +113,7 @@ export class SoakHosts {
   close(): void {
     for (const server of this.#servers) server.close();
     for (const socket of this.#connections) socket.destroy();
-    this.#datagrams.close();
+    for (const socket of this.#datagrams) socket.close();
   }
 }
 

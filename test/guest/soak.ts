@@ -5,7 +5,7 @@
  *     restarting guest ── the same; its VM is killed every few seconds ────────────────────┼─ gvproxy ─ servers on the loopback
  *     keeper ── attached, silent: gvproxy would end with the last VM ──────────────────────┘
  *
- * What is looked at: every transfer of the steady guest ends with the right hash; the memory of the last quarter is that of the
+ * Half of it all is IPv6. What is looked at: every transfer of the steady guest ends with the right hash; the memory of the last quarter is that of the
  * second; no socket is left once the traffic has ended, and no descriptor once the guests have gone.
  */
 import { once } from 'node:events';
@@ -21,7 +21,12 @@ import { SoakHosts } from './soak-hosts.ts';
 /** Of the machine: see requirement.ts. */
 export const SOAK_NEEDS: readonly string[] = ['root', 'tun', 'ip', 'dhclient'];
 
-const HOST = '192.168.127.254';
+const PREFIX = 'fd01:2:3:4';
+/** The host's loopback, as guests know it. */
+const PLACES = [
+  { version: 4, host: '192.168.127.254', gateway: '192.168.127.1', loopback: '127.0.0.1' },
+  { version: 6, host: `${PREFIX}::254`, gateway: `${PREFIX}::1`, loopback: '::1' },
+] as const;
 const STEADY_MAC = '5a:94:ef:e4:0c:ee';
 const TRAFFIC = fileURLToPath(new URL('soak-guest.js', import.meta.url));
 /** Milliseconds for a guest to end what it has begun, and for the sockets behind it. */
@@ -36,6 +41,7 @@ export interface SoakCounts {
   bytesDown: number;
   roundTrips: number;
   connections: number;
+  overIpv6: number;
   datagrams: number;
   datagramsLost: number;
   queries: number;
@@ -69,8 +75,8 @@ export interface SoakOptions {
 }
 
 export async function soak(options: SoakOptions): Promise<SoakResult> {
-  const hosts = await SoakHosts.start();
-  const gvproxy = await Gvproxy.start();
+  const hosts = await SoakHosts.start(PLACES);
+  const gvproxy = await Gvproxy.start({ flags: ['-subnet6', `${PREFIX}::/64`] });
   const watch = new ProcessWatch(programOf(gvproxy.process));
   const keeper = await attachKeeper(gvproxy.socket);
   await delay(200);
@@ -134,7 +140,8 @@ class ProcessWatch {
         // Closed meanwhile.
       }
     }
-    const lines = readFileSync('/proc/net/tcp', 'utf8').trim().split('\n').slice(1);
+    const tables = ['tcp', 'tcp6'].map((name) => readFileSync(`/proc/net/${name}`, 'utf8'));
+    const lines = tables.flatMap((table) => table.trim().split('\n').slice(1));
     return lines.filter((line) => {
       const fields = line.trim().split(/\s+/);
       return fields[3] !== '0A' && own.has(fields[9]!);
@@ -160,7 +167,7 @@ async function attachKeeper(path: string): Promise<Socket> {
   return socket;
 }
 
-/** By DHCP, as a guest does. */
+/** By DHCP, and by what the router says, as a guest does. */
 async function configure(namespace: Namespace): Promise<void> {
   const lease = join('/tmp', `${namespace.name}.lease`);
   const files = ['-lf', lease, '-pf', `${lease}.pid`];
@@ -169,10 +176,16 @@ async function configure(namespace: Namespace): Promise<void> {
   const [, address] = /fixed-address ([\d.]+);/.exec(readFileSync(lease, 'utf8'))!;
   await execute('rm', ['-f', lease, `${lease}.pid`]);
   await namespace.configure(address);
+  for (let tries = 0; tries < 100; tries++) {
+    const addresses = await namespace.succeed('ip', '-6', 'addr', 'show', 'dev', 'tap0', 'scope', 'global', '-tentative');
+    if (addresses.includes(`inet6 ${PREFIX}:`)) return;
+    await delay(100);
+  }
+  throw new Error('the guest has no address of IPv6');
 }
 
 async function startTraffic(namespace: Namespace, hosts: SoakHosts): Promise<Running> {
-  const traffic = namespace.start(process.execPath, TRAFFIC, HOST, JSON.stringify(hosts.ports));
+  const traffic = namespace.start(process.execPath, TRAFFIC, JSON.stringify(hosts.places));
   await until(() => traffic.output.includes('ready') || traffic.child.exitCode !== null, 'the guest to begin');
   return traffic;
 }
