@@ -30,7 +30,8 @@ const REQUESTS = 128;
 const IDLE = 30_000;
 /** Replies of one flow per pump. */
 const PER_PUMP = 32;
-const PAYLOAD = 65_535 - ipv4.HEADER - icmp.HEADER;
+/** Of the largest reply, over IPv6. */
+const PAYLOAD = 65_535 - icmp.HEADER;
 
 /** What echo needs of the gateway. */
 export interface EchoGateway extends PacketOutput {

@@ -6,7 +6,7 @@ import * as ipv6 from '../../packet/ipv6.ts';
 import * as udp from '../../packet/udp.ts';
 import type { Arena } from '../../runtime/arena.ts';
 import { InboundPacket } from '../../gateway/packet.ts';
-import { addressQuote } from '../family.ts';
+import { addressQuote, IPV4 } from '../family.ts';
 import type { UdpFlow } from './flow.ts';
 import type { ServiceGateway } from './services.ts';
 
@@ -15,6 +15,8 @@ const QUOTE = ipv6.HEADER + udp.HEADER;
 const QUOTED_PAYLOAD = 576 - 20 - 8 - 20 - 8;
 /** No link has more in front of a frame, with the frame's own headers. */
 const FRAGMENT_OVERHEAD = 96;
+/** Payload that fits a packet of IPv4; what a client of IPv6 sends to such a guest may be larger. */
+const LARGEST_4 = 65_535 - 20 - udp.HEADER;
 /** Bytes of a packet's headers that are not there for a fragment's payload. */
 const FRAGMENT_HEADERS = ipv6.HEADER + ipv6.FRAGMENT_HEADER;
 
@@ -78,6 +80,7 @@ export class Delivery {
 
   /** In place: the UDP header goes in front of the payload, which is moved up once to make room. */
   #deliverLarge(flow: UdpFlow, at: number, length: number): boolean {
+    if (flow.family === IPV4 && length > LARGEST_4) return false;
     this.#bytes.copyWithin(at + udp.HEADER, at, at + length);
     this.#writeUdp(flow, at, length);
     return flow.family.send(this.#gateway, flow.neighbour, flow, PROTOCOL_UDP, at, udp.HEADER + length);

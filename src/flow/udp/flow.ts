@@ -7,8 +7,8 @@ import type { Port } from '../../link/port.ts';
 import { type Family, type FlowAddresses, familyOf, sumOf } from '../family.ts';
 import type { FlowEntry } from '../flow-table.ts';
 
-/** Payload of the largest datagram there is over IPv4; over IPv6 there may be 20 bytes more, which nobody sends. */
-export const LARGEST: number = 65_535 - 20 - 8;
+/** Payload of the largest datagram there is, over IPv6: IPv4 counts its header among the 64 KiB. */
+export const LARGEST: number = 65_535 - 8;
 
 /** Bytes of a datagram, UDP header included, that every path is expected to carry whole: the smallest MTU of IPv6. */
 const CARRIED = 1280 - 20;

@@ -133,6 +133,17 @@ test('§10.2: a client has a conversation of its own, and its answers go back to
   assert.equal(forwarded.bench.endpoints.length, 0);
 });
 
+test('a datagram over IPv6 that no packet of IPv4 can carry is dropped, the largest one is not', () => {
+  const forwarded = new Forwarded();
+  const { large, engine } = forwarded.bench;
+  forwarded.hear('2001:db8::1', 4000, Buffer.alloc(65_508));
+  forwarded.round();
+  assert.deepEqual([large.length, engine.counters.dropNoRoom], [0, 1]);
+  forwarded.hear('2001:db8::1', 4000, Buffer.alloc(65_507));
+  forwarded.round();
+  assert.deepEqual([large.length, engine.counters.dropNoRoom], [1, 1]);
+});
+
 test('§19 #634: a client that is seen as the gateway comes from a port of its own', () => {
   const forwarded = new Forwarded();
   forwarded.hear('127.0.0.1', 4000, 'a');
