@@ -62,8 +62,8 @@ export class KernelStream implements StreamEndpoint, Watcher {
   readonly #memory: KernelMemory;
   readonly #token: number;
   readonly #unix: boolean;
-  /** Whether this socket can be peeked at from an offset. */
-  readonly #seeks: boolean;
+  /** Whether this socket can be peeked at from an offset, as far as is known. */
+  #seeks: boolean;
   #connecting: boolean;
   /** An error was reported: worth asking the kernel which. */
   #troubled = false;
@@ -138,16 +138,19 @@ export class KernelStream implements StreamEndpoint, Watcher {
   }
 
   #peekFrom(from: number, at: number, size: number, stride: number, count: number): number {
-    if (from !== this.#peekOffset && (from > 0 || this.#peekOffset >= 0)) this.#seek(from);
+    const elsewhere = from !== this.#peekOffset && (from > 0 || this.#peekOffset >= 0);
+    if (elsewhere && !this.#seek(from)) return this.#peekBehind(from, at, size, stride, count);
     const result = this.#unlessShort(recvmsg(this.#fd, this.#memory.slots(at, size, stride, count), MSG_PEEK | MSG_DONTWAIT));
     // The kernel moves its offset past what was peeked at.
     if (result > 0 && this.#peekOffset >= 0) this.#peekOffset += result;
     return result;
   }
 
-  #seek(offset: number): void {
-    setsockopt(this.#fd, SOL_SOCKET, SO_PEEK_OFF, this.#memory.int(offset), 4);
-    this.#peekOffset = offset;
+  /** False when the socket knows no offset: Linux 6.9 has it for TCP over IPv4 only, and a socket that listens on :: is one of IPv6. */
+  #seek(offset: number): boolean {
+    this.#seeks = setsockopt(this.#fd, SOL_SOCKET, SO_PEEK_OFF, this.#memory.int(offset), 4) === 0;
+    if (this.#seeks) this.#peekOffset = offset;
+    return this.#seeks;
   }
 
   /** Before Linux 6.9 a peek at TCP always starts at the head: what is to be skipped is read as well, to where nobody looks. */
