@@ -1,5 +1,6 @@
 /** Kinds of traffic through a SilentNetwork, a turn at a time: what the micro benchmarks and the test of allocations drive. */
-import { MSS, SilentNetwork } from './silent-network.ts';
+import { type Family, IPV4, IPV6 } from '../../src/flow/family.ts';
+import { SilentNetwork } from './silent-network.ts';
 
 /** Frames of the guest in one batch. */
 const BATCH = 32;
@@ -11,34 +12,36 @@ export interface Traffic {
   readonly network: SilentNetwork;
 }
 
-function connected(): SilentNetwork {
-  const network = new SilentNetwork();
+function connected(family: Family): SilentNetwork {
+  const network = new SilentNetwork(family);
   network.connect();
   return network;
 }
 
+const over = (family: Family): string => (family === IPV6 ? ' over IPv6' : '');
+
 /** Full-sized segments of the guest, acknowledged by the gateway. */
-export function tcpUp(): Traffic {
-  const network = connected();
+export function tcpUp(family: Family): Traffic {
+  const network = connected(family);
   const [stream] = network.host.streams;
   const turn = (): void => {
     for (let i = 0; i < BATCH; i++) network.sendData();
     const before = stream!.taken;
     network.round();
-    if (stream!.taken - before !== BATCH * MSS || network.unacknowledged !== 0) throw new Error('not everything arrived');
+    if (stream!.taken - before !== BATCH * network.mss || network.unacknowledged !== 0) throw new Error('not everything arrived');
     // So that it stays a small integer, as what a real socket counts in the kernel.
     stream!.taken = 0;
   };
-  return { name: 'TCP guest → host', turn, network };
+  return { name: `TCP guest → host${over(family)}`, turn, network };
 }
 
 /** Full-sized segments for the guest, which acknowledges every turn. */
-export function tcpDown(): Traffic {
-  const network = connected();
+export function tcpDown(family: Family): Traffic {
+  const network = connected(family);
   const [stream] = network.host.streams;
   const turn = (): void => {
     const before = network.received;
-    stream!.supply(BATCH * MSS);
+    stream!.supply(BATCH * network.mss);
     // The congestion window is opened by the first turns.
     for (let i = 0; i < BATCH && network.received - before < BATCH; i++) {
       network.round();
@@ -47,12 +50,12 @@ export function tcpDown(): Traffic {
     network.round();
     if (network.received - before !== BATCH || stream!.queued !== 0) throw new Error('not everything arrived');
   };
-  return { name: 'TCP host → guest', turn, network };
+  return { name: `TCP host → guest${over(family)}`, turn, network };
 }
 
 /** One byte and its answer. */
-export function roundTrips(): Traffic {
-  const network = connected();
+export function roundTrips(family: Family): Traffic {
+  const network = connected(family);
   const [stream] = network.host.streams;
   const turn = (): void => {
     const before = network.received;
@@ -64,11 +67,11 @@ export function roundTrips(): Traffic {
     network.round();
     if (network.received - before !== 1) throw new Error('the answer is missing');
   };
-  return { name: 'TCP round trips', turn, network };
+  return { name: `TCP round trips${over(family)}`, turn, network };
 }
 
-export function udpUp(): Traffic {
-  const network = new SilentNetwork();
+export function udpUp(family: Family): Traffic {
+  const network = new SilentNetwork(family);
   const { datagrams } = network.host;
   const turn = (): void => {
     for (let i = 0; i < BATCH; i++) network.sendDatagram();
@@ -76,11 +79,11 @@ export function udpUp(): Traffic {
     if (datagrams[0]!.taken !== BATCH) throw new Error('not everything arrived');
     datagrams[0]!.taken = 0;
   };
-  return { name: 'UDP guest → host', turn, network };
+  return { name: `UDP guest → host${over(family)}`, turn, network };
 }
 
-export function udpDown(): Traffic {
-  const network = new SilentNetwork();
+export function udpDown(family: Family): Traffic {
+  const network = new SilentNetwork(family);
   network.sendDatagram();
   network.round();
   const [datagrams] = network.host.datagrams;
@@ -90,12 +93,12 @@ export function udpDown(): Traffic {
     network.round();
     if (network.received - before !== BATCH) throw new Error('not everything arrived');
   };
-  return { name: 'UDP host → guest', turn, network };
+  return { name: `UDP host → guest${over(family)}`, turn, network };
 }
 
 /** A client of a forwarded port, and the guest's answers. */
-function udpForward(): Traffic {
-  const network = new SilentNetwork();
+function udpForward(family: Family): Traffic {
+  const network = new SilentNetwork(family);
   // So that the guest is known.
   network.connect();
   const listener = network.forward();
@@ -108,7 +111,10 @@ function udpForward(): Traffic {
     if (network.received - before !== BATCH || listener.taken !== BATCH) throw new Error('not everything arrived');
     listener.taken = 0;
   };
-  return { name: 'UDP through a forward', turn, network };
+  return { name: `UDP through a forward${over(family)}`, turn, network };
 }
 
-export const TRAFFIC: readonly (() => Traffic)[] = [tcpUp, tcpDown, roundTrips, udpUp, udpDown, udpForward];
+/** Over one version of IP after the other. */
+export const TRAFFIC: readonly (() => Traffic)[] = [IPV4, IPV6].flatMap((family) =>
+  [tcpUp, tcpDown, roundTrips, udpUp, udpDown, udpForward].map((begin) => () => begin(family)),
+);

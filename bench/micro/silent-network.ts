@@ -4,6 +4,7 @@
  *
  *     frames ─► MemoryPort ─► Switch ─► Gateway ─► TcpEngine, UdpEngine ─► SilentHost, and back
  */
+import { type Family, IPV4, ReplyAddresses } from '../../src/flow/family.ts';
 import { FlowPolicy } from '../../src/flow/policy.ts';
 import { TcpEngine } from '../../src/flow/tcp/engine.ts';
 import { UdpEngine } from '../../src/flow/udp/engine.ts';
@@ -13,6 +14,7 @@ import { IpAddress, parseIpv4 } from '../../src/packet/address.ts';
 import { i32, setU32 } from '../../src/packet/bytes.ts';
 import * as ethernet from '../../src/packet/ethernet.ts';
 import * as ipv4 from '../../src/packet/ipv4.ts';
+import * as ipv6 from '../../src/packet/ipv6.ts';
 import { parseMac } from '../../src/packet/mac.ts';
 import * as tcp from '../../src/packet/tcp.ts';
 import { writeSynOptions } from '../../src/packet/tcp-options.ts';
@@ -25,18 +27,14 @@ import { Switch } from '../../src/switch/switch.ts';
 import { SilentHost, SilentListener } from './silent-host.ts';
 
 const MTU = 1500;
-export const MSS: number = MTU - ipv4.HEADER - tcp.HEADER;
-export const DATAGRAM = 1400;
-const IP = ethernet.HEADER;
-const TRANSPORT = IP + ipv4.HEADER;
-const SEQUENCE = TRANSPORT + 4;
-const ACKNOWLEDGMENT = TRANSPORT + 8;
+const DATAGRAM = 1400;
 const WINDOW_SCALE = 7;
 
 const GATEWAY_MAC = parseMac('5a:94:ef:e4:0c:dd')!;
 const GUEST_MAC = parseMac('5a:94:ef:e4:0c:ee')!;
-const GUEST = parseIpv4('192.168.127.2')!;
-const REMOTE = parseIpv4('10.0.0.1')!;
+const IPV4_ENDS = [IpAddress.parse('10.0.0.1')!, IpAddress.parse('192.168.127.2')!] as const;
+const GATEWAY6 = IpAddress.parse('fd00:7777::1')!;
+const IPV6_ENDS = [IpAddress.parse('2001:db8::1')!, IpAddress.parse('fd00:7777::2')!] as const;
 /** Of datagrams. */
 const GUEST_PORT = 5000;
 const REMOTE_PORT = 5001;
@@ -51,6 +49,8 @@ export class SilentNetwork {
   readonly udp: UdpEngine;
   readonly gateway: Gateway;
   readonly port: MemoryPort;
+  /** Data of a full-sized segment. */
+  readonly mss: number;
   /** Frames in both directions. */
   frames = 0;
   /** Rounds of the phases, in each of which the clock is read once. */
@@ -63,13 +63,23 @@ export class SilentNetwork {
   /** What the guest has got in order, and what of its own was acknowledged. */
   #expected = 0;
   #acknowledged = 0;
-  readonly #data: Uint8Array = segmentFrame(MSS, tcp.ACK);
-  readonly #small: Uint8Array = segmentFrame(1, tcp.ACK | tcp.PSH);
-  readonly #ack: Uint8Array = segmentFrame(0, tcp.ACK);
-  readonly #datagram: Uint8Array = datagramFrame();
+  readonly #addresses: ReplyAddresses = new ReplyAddresses();
+  /** Where TCP or UDP begins in a frame. */
+  readonly #transport: number;
+  readonly #data: Uint8Array;
+  readonly #small: Uint8Array;
+  readonly #ack: Uint8Array;
+  readonly #datagram: Uint8Array;
 
-  constructor() {
+  constructor(family: Family = IPV4) {
     const { arena, timers } = this;
+    this.#addresses.between(...(family === IPV4 ? IPV4_ENDS : IPV6_ENDS));
+    this.#transport = family.headers;
+    this.mss = MTU - family.header - tcp.HEADER;
+    this.#data = this.#segmentFrame(this.mss, tcp.ACK);
+    this.#small = this.#segmentFrame(1, tcp.ACK | tcp.PSH);
+    this.#ack = this.#segmentFrame(0, tcp.ACK);
+    this.#datagram = this.#datagramFrame();
     const sum = arenaSum(arena);
     const random = new SeededRandom(11);
     const address = parseIpv4('192.168.127.1')!;
@@ -85,6 +95,7 @@ export class SilentNetwork {
       mask,
       virtualAddresses: [],
       mtu: MTU,
+      ...(family === IPV4 ? {} : { ipv6: { address: GATEWAY6, virtualAddresses: [], searchList: [] } }),
     });
     const { gateway } = this;
     this.#switch = new Switch({ bytes: arena.bytes, gatewayMac: GATEWAY_MAC, gateway, now: () => timers.now });
@@ -106,9 +117,9 @@ export class SilentNetwork {
 
   /** The guest connects. Throws when it is not answered. */
   connect(): void {
-    const syn = segmentFrame(12, tcp.SYN);
-    tcp.write(syn, TRANSPORT, 40_000, 80, this.#sequence, 0, tcp.HEADER + 12, tcp.SYN, 0xffff);
-    writeSynOptions(syn, TRANSPORT + tcp.HEADER, MSS, WINDOW_SCALE, true);
+    const syn = this.#segmentFrame(12, tcp.SYN);
+    tcp.write(syn, this.#transport, 40_000, 80, this.#sequence, 0, tcp.HEADER + 12, tcp.SYN, 0xffff);
+    writeSynOptions(syn, this.#transport + tcp.HEADER, this.mss, WINDOW_SCALE, true);
     this.#sequence++;
     this.port.send(syn);
     this.round();
@@ -119,9 +130,15 @@ export class SilentNetwork {
 
   /** A port of the host that leads to the port that the guest's datagrams come from, with the host that they go to as its client. */
   forward(): SilentListener {
-    const client = IpAddress.v4(REMOTE);
+    const { remote0, remote1, remote2, remote3, guest0, guest1, guest2, guest3 } = this.#addresses;
+    const client = new IpAddress(remote0, remote1, remote2, remote3);
     const { neighbours } = this.gateway;
-    const options = { address: IpAddress.v4(GUEST), port: GUEST_PORT, neighbours, seenAs: (address: IpAddress) => address };
+    const options = {
+      address: new IpAddress(guest0, guest1, guest2, guest3),
+      port: GUEST_PORT,
+      neighbours,
+      seenAs: (address: IpAddress) => address,
+    };
     let listener: SilentListener | undefined;
     this.udp.inbound.open(options, (handler) => (listener = new SilentListener(handler, client, REMOTE_PORT, DATAGRAM)));
     return listener!;
@@ -145,7 +162,7 @@ export class SilentNetwork {
 
   /** A full-sized segment of the guest, for the next round. */
   sendData(): void {
-    this.#send(this.#data, MSS);
+    this.#send(this.#data, this.mss);
   }
 
   /** One byte. */
@@ -159,8 +176,8 @@ export class SilentNetwork {
   }
 
   #send(frame: Uint8Array, length: number): void {
-    setU32(frame, SEQUENCE, this.#sequence);
-    setU32(frame, ACKNOWLEDGMENT, this.#expected);
+    setU32(frame, this.#transport + 4, this.#sequence);
+    setU32(frame, this.#transport + 8, this.#expected);
     this.#sequence = (this.#sequence + length) | 0;
     this.frames++;
     if (!this.port.send(frame)) throw new Error('the port is full');
@@ -178,41 +195,46 @@ export class SilentNetwork {
 
   #take(bytes: Uint8Array, at: number, length: number): void {
     this.frames++;
-    if (ipv4.protocol(bytes, at + IP) === ipv4.PROTOCOL_UDP) {
+    const { family } = this.#addresses;
+    if (ethernet.type(bytes, at) !== family.etherType) return;
+    const ip = at + ethernet.HEADER;
+    const protocol = family === IPV4 ? ipv4.protocol(bytes, ip) : ipv6.nextHeader(bytes, ip);
+    if (protocol === ipv4.PROTOCOL_UDP) {
       this.received++;
       return;
     }
-    if (ethernet.type(bytes, at) !== ethernet.TYPE_IPV4) return;
-    const segment = at + TRANSPORT;
+    if (protocol !== ipv4.PROTOCOL_TCP) return;
+    const segment = at + this.#transport;
     this.#acknowledged = i32(bytes, segment + 8);
     if (tcp.flags(bytes, segment) & tcp.SYN) {
       this.#expected = (i32(bytes, segment + 4) + 1) | 0;
       return;
     }
-    const data = length - TRANSPORT - tcp.headerLength(bytes, segment);
+    const data = length - this.#transport - tcp.headerLength(bytes, segment);
     if (data === 0) return;
     if (i32(bytes, segment + 4) !== this.#expected) throw new Error('a segment out of order');
     this.#expected = (this.#expected + data) | 0;
     this.received++;
   }
-}
 
-/** The checksum stays zero: the gateway leaves that to the guest's own stack. */
-function segmentFrame(payload: number, flags: number): Uint8Array {
-  const frame = packetFrame(ipv4.PROTOCOL_TCP, tcp.HEADER + payload);
-  tcp.write(frame, TRANSPORT, 40_000, 80, 0, 0, tcp.HEADER, flags, 0xffff);
-  return frame;
-}
+  /** The checksum stays zero: the gateway leaves that to the guest's own stack. */
+  #segmentFrame(payload: number, flags: number): Uint8Array {
+    const frame = this.#packetFrame(ipv4.PROTOCOL_TCP, tcp.HEADER + payload);
+    tcp.write(frame, this.#transport, 40_000, 80, 0, 0, tcp.HEADER, flags, 0xffff);
+    return frame;
+  }
 
-function datagramFrame(): Uint8Array {
-  const frame = packetFrame(ipv4.PROTOCOL_UDP, udp.HEADER + DATAGRAM);
-  udp.write(frame, TRANSPORT, GUEST_PORT, REMOTE_PORT, udp.HEADER + DATAGRAM);
-  return frame;
-}
+  #datagramFrame(): Uint8Array {
+    const frame = this.#packetFrame(ipv4.PROTOCOL_UDP, udp.HEADER + DATAGRAM);
+    udp.write(frame, this.#transport, GUEST_PORT, REMOTE_PORT, udp.HEADER + DATAGRAM);
+    return frame;
+  }
 
-function packetFrame(protocol: number, length: number): Uint8Array {
-  const frame = new Uint8Array(TRANSPORT + length);
-  ethernet.write(frame, 0, GATEWAY_MAC.hi, GATEWAY_MAC.lo, GUEST_MAC.hi, GUEST_MAC.lo, ethernet.TYPE_IPV4);
-  ipv4.write(frame, IP, ipv4.HEADER + length, 0, ipv4.FLAG_DF, 64, protocol, GUEST, REMOTE);
-  return frame;
+  #packetFrame(protocol: number, length: number): Uint8Array {
+    const { family } = this.#addresses;
+    const frame = new Uint8Array(this.#transport + length);
+    ethernet.write(frame, 0, GATEWAY_MAC.hi, GATEWAY_MAC.lo, GUEST_MAC.hi, GUEST_MAC.lo, family.etherType);
+    family.writeFromGuest(frame, ethernet.HEADER, this.#addresses, protocol, length, true);
+    return frame;
+  }
 }
