@@ -72,6 +72,12 @@ export class Ipv6Gateway {
   readonly #neighbours: () => NeighbourTable;
   /** The neighbour of the packet before. */
   #last: Neighbour | null = null;
+  /** Of the last packet that was let through to one address: who sent it, and where to. What the two may do never changes. */
+  #admitted: Neighbour | null = null;
+  #to0 = 0;
+  #to1 = 0;
+  #to2 = 0;
+  #to3 = 0;
 
   constructor(options: Ipv6Options, surroundings: Ipv6Surroundings) {
     const { arena, sum, timers, random, mac, mtu, broadcast, neighbours } = surroundings;
@@ -94,7 +100,7 @@ export class Ipv6Gateway {
   /** A frame of `length` bytes at `frame`; `packet` has its bytes and its port. */
   input(packet: InboundPacket, frame: number, length: number): void {
     if (!readIpv6Header(packet, frame + ethernet.HEADER, length - ethernet.HEADER, this.counters)) return;
-    if (!this.#admit(packet, frame)) return;
+    if (!this.#isAsBefore(packet, frame) && !this.#admit(packet, frame)) return;
     const { header } = packet;
     if (!this.#chain(packet, header + ipv6.HEADER, header + ipv6.AT_NEXT_HEADER, true)) return;
     if (packet.protocol === ipv6.FRAGMENT) {
@@ -159,6 +165,29 @@ export class Ipv6Gateway {
     return udp.destinationPort(bytes, payload) === DHCP_SERVER && isDhcpGroup(destination0, destination1, destination2, destination3);
   }
 
+  /** From the same VM and to the same address as the last that was let through: packets come in runs. Sets the packet's neighbour. */
+  #isAsBefore(packet: InboundPacket, frame: number): boolean {
+    const last = this.#admitted;
+    if (
+      last === null ||
+      last.w3 !== packet.source3 ||
+      last.w2 !== packet.source2 ||
+      last.w1 !== packet.source1 ||
+      last.w0 !== packet.source0 ||
+      this.#to3 !== packet.destination3 ||
+      this.#to2 !== packet.destination2 ||
+      this.#to1 !== packet.destination1 ||
+      this.#to0 !== packet.destination0 ||
+      last.port !== packet.port ||
+      last.macLo !== ethernet.macLo(this.#bytes, frame, ethernet.SOURCE) ||
+      last.macHi !== ethernet.macHi(this.#bytes, frame, ethernet.SOURCE)
+    )
+      return false;
+    this.#neighbours().heard(last);
+    packet.neighbour = last;
+    return true;
+  }
+
   /** Who may send to whom; sets the packet's neighbour. */
   #admit(packet: InboundPacket, frame: number): boolean {
     const { counters, addresses } = this;
@@ -186,7 +215,14 @@ export class Ipv6Gateway {
       return false;
     }
     packet.neighbour = neighbour;
-    return toGroup || this.#isReachable(packet);
+    if (toGroup) return true;
+    if (!this.#isReachable(packet)) return false;
+    this.#admitted = neighbour;
+    this.#to0 = destination0;
+    this.#to1 = destination1;
+    this.#to2 = destination2;
+    this.#to3 = destination3;
+    return true;
   }
 
   /** Unicast beyond us: nothing link-local goes there (RFC 4291 §2.5.6), and other guests are not there. */
@@ -234,7 +270,7 @@ export class Ipv6Gateway {
 
   detached(port: Port): void {
     this.fragments.reassembly.forgetPort(port);
-    this.#last = null;
+    this.#last = this.#admitted = null;
   }
 }
 

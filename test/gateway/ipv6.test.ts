@@ -5,6 +5,7 @@ import { formatAddress, IpAddress } from '../../src/packet/address.ts';
 import * as icmpv4 from '../../src/packet/icmpv4.ts';
 import * as ipv6 from '../../src/packet/ipv6.ts';
 import { type GuestReport, ReportKind } from '../../src/gateway/guest-report.ts';
+import type { Neighbour } from '../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../src/gateway/packet.ts';
 import { FakePort } from '../fake-port.ts';
 import { ipFrame } from './bench.ts';
@@ -166,6 +167,38 @@ test('other guests are not behind the gateway, and link-local addresses have not
     [ROUTER, GUEST_LOCAL, 1, 0],
   ]);
   assert.deepEqual(bench.delivered, []);
+});
+
+test('what was let through speaks for no packet that is not the same', () => {
+  const bench = new Bench6();
+  const other = new FakePort(bench.arena, 1);
+  const senders: Neighbour[] = [];
+  bench.gateway.transport(17, { input: ({ neighbour }) => void senders.push(neighbour) });
+  bench.input(frame6({ payload: DATAGRAM }));
+  assert.equal(senders.length, 1);
+  const refused: Fields6[] = [
+    { source: GUEST_LOCAL },
+    { source: 'fd02:2:3:4::2' },
+    { source: 'fd01:2:3:5::2' },
+    { source: GATEWAY },
+    { destination: '::1' },
+    { destination: 'ff02::1' },
+    { destination: 'fd01:2:3:4::1:1' },
+    { source: GUEST_LOCAL, destination: 'fe80::1' },
+  ];
+  for (const fields of refused) {
+    bench.input(frame6({ ...fields, payload: DATAGRAM }));
+    assert.equal(senders.length, 1, `${JSON.stringify(fields)} got through`);
+    bench.input(frame6({ payload: DATAGRAM }));
+    assert.equal(senders.pop()?.port, bench.port);
+  }
+  bench.input(frame6({ payload: DATAGRAM }), other);
+  assert.equal(bench.ipv6.counters.dropSpoofed, 1);
+  bench.input(frame6({ payload: DATAGRAM, mac: '5a94efe40caa' }));
+  assert.equal(senders.pop()?.macLo, 0xefe40caa | 0, 'its MAC address is followed');
+  bench.gateway.detached(bench.port);
+  bench.input(frame6({ payload: DATAGRAM, mac: '5a94efe40caa' }), other);
+  assert.equal(senders.pop()?.port, other, 'the address is free when its VM has gone');
 });
 
 test('chains of headers that are wrong are dropped, and told of where the RFC has it', () => {
