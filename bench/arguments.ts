@@ -1,7 +1,7 @@
 /** The flags of `npm run bench`. */
 import { parseArgs } from 'node:util';
 import { CELLS, type CellName } from './cells.ts';
-import { PEERS } from './gateways.ts';
+import { type Family, PEERS } from './gateways.ts';
 import type { Carrier } from './guest.ts';
 
 export interface Arguments {
@@ -9,7 +9,12 @@ export interface Arguments {
   readonly rounds: number;
   readonly seconds: number;
   readonly cells: readonly CellName[];
+  /** Empty with `families`. */
   readonly peers: readonly string[];
+  /** Version of IP that guests speak. */
+  readonly family: Family;
+  /** Instead of gateways the versions of IP are compared, of ours. */
+  readonly families: boolean;
   readonly carrier: Carrier;
   /** Where the results go as JSON; null for nowhere. */
   readonly json: string | null;
@@ -22,6 +27,8 @@ export const USAGE = `npm run bench -- [flags]: guestwire beside the gateways fo
   --secs N        seconds of each run (3)
   --cells LIST    of ${Object.keys(CELLS).join(' ')} (up,down,rr,crr,conns)
   --peers LIST    of ${PEERS.join(' ')}, or none (all)
+  --ipv6          guests speak IPv6
+  --families      instead of peers: ours over IPv6 and over IPv4 by turns, and what the one is of the other
   --carrier NAME  bridge, which loses nothing, or qemu-hub, which drops what a full socket does not take (bridge)
   --json FILE     writes every value
   --switch        instead: one TCP stream between two VMs on one gateway, beside gvproxy (root; --mtu, --rounds, --secs)
@@ -31,17 +38,26 @@ A peer is taken from PATH, or from GVPROXY or PASST; GUESTWIRE names another gvp
 
 const DEFAULT_CELLS = 'up,down,rr,crr,conns';
 
+/** RFC 8200 §5. */
+const LEAST_MTU_OF_IPV6 = 1280;
+
 /** Throws an Error whose message says what is wrong. */
 export function parseArguments(args: readonly string[]): Arguments {
   const text = { type: 'string' } as const;
-  const options = { mtu: text, rounds: text, secs: text, cells: text, peers: text, carrier: text, json: text };
+  const flag = { type: 'boolean', default: false } as const;
+  const options = { mtu: text, rounds: text, secs: text, cells: text, peers: text, ipv6: flag, families: flag, carrier: text, json: text };
   const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
+  const { ipv6, families } = values;
+  if (families && (ipv6 || values.peers !== undefined))
+    throw new RangeError('--families is of ours alone, over both: leave out --ipv6 and --peers');
   return {
-    mtus: list(values.mtu ?? '1500,65520').map((value) => integer('mtu', value, 576, 65_521)),
+    mtus: list(values.mtu ?? '1500,65520').map((value) => integer('mtu', value, ipv6 || families ? LEAST_MTU_OF_IPV6 : 576, 65_521)),
     rounds: integer('rounds', values.rounds ?? '3', 1, 100),
     seconds: integer('secs', values.secs ?? '3', 1, 600),
     cells: inOrder(list(values.cells ?? DEFAULT_CELLS)),
-    peers: values.peers === undefined ? PEERS : list(values.peers).filter((name) => name !== 'none'),
+    peers: families ? [] : list(values.peers ?? PEERS.join(',')).filter((name) => name !== 'none'),
+    family: ipv6 ? 6 : 4,
+    families,
     carrier: carrier(values.carrier ?? 'bridge'),
     json: values.json ?? null,
   };

@@ -144,7 +144,7 @@ function exchange(kind: 'rr' | 'crr'): Cell {
 
 /** What tools/latency.c prints. */
 async function latency(guest: Guest, mode: 'rr' | 'crr' | 'conns', amount: number): Promise<number> {
-  const args = [mode, guest.gateway.host, String(guest.echoPort), String(amount)];
+  const args = [mode, guest.host, String(guest.echoPort), String(amount)];
   const { status, stdout, stderr } = await guest.run(guest.tools.latency, args, 60_000);
   if (status !== 0) throw new Error(stderr || 'no answer');
   return Number(stdout);

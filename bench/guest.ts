@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Child, execute, type Finished, killChildren, succeed, until } from './children.ts';
-import { type Gateway, onPath } from './gateways.ts';
+import { type Addresses, type Family, type Gateway, onPath } from './gateways.ts';
 import type { Tools } from './tools.ts';
 
 const PREFIX = 'gwbench';
@@ -36,38 +36,43 @@ export class Guest {
   readonly gateway: Gateway;
   readonly tools: Tools;
   readonly process: Child;
+  /** Address that leads to the host's loopback. */
+  readonly host: string;
   /** Port of the server that echoes. */
   readonly echoPort: number;
   readonly #folder: string;
   readonly #children: Child[];
 
-  private constructor(gateway: Gateway, tools: Tools, folder: string, process: Child, children: Child[], echoPort: number) {
+  private constructor(gateway: Gateway, tools: Tools, folder: string, children: Child[], host: string, echoPort: number) {
     this.gateway = gateway;
     this.tools = tools;
-    this.process = process;
+    this.process = children[0]!;
+    this.host = host;
     this.echoPort = echoPort;
     this.#folder = folder;
     this.#children = children;
   }
 
   /** Starts the gateway and plugs the guest in. Rejects with what they said; nothing is left then. */
-  static async start(gateway: Gateway, tools: Tools, mtu: number, carrier: Carrier): Promise<Guest> {
+  static async start(gateway: Gateway, family: Family, tools: Tools, mtu: number, carrier: Carrier): Promise<Guest> {
+    const addresses = family === 6 ? gateway.ipv6 : gateway.ipv4;
+    if (addresses === null) throw new Error(`${gateway.name} has no IPv6`);
     const folder = mkdtempSync(FOLDER);
     // passt runs as nobody.
     chmodSync(folder, 0o777);
     const socket = join(folder, 's');
-    const shell = `ulimit -n ${DESCRIPTORS} 2>/dev/null; exec ${gateway.command(socket, mtu)}`;
+    const shell = `ulimit -n ${DESCRIPTORS} 2>/dev/null; exec ${gateway.command(socket, mtu, family)}`;
     const process = new Child('bash', ['-c', shell]);
     const children = [process];
     try {
       if (!(await until(() => existsSync(socket), PATIENCE))) throw new Error(`${gateway.name} did not start: ${process.stderr}`);
       await succeed('ip', ['netns', 'add', NAMESPACE]);
       const bridge = new Child('ip', ['netns', 'exec', NAMESPACE, ...bridgeCommand(carrier, tools, socket)]);
-      const server = new Child(tools.latency, ['server']);
+      const server = new Child(tools.latency, ['server', family === 6 ? '::1' : '127.0.0.1']);
       children.push(bridge, server);
       await deviceAppears(bridge);
-      await configure(gateway, mtu);
-      return new Guest(gateway, tools, folder, process, children, Number(await server.printed(0, PATIENCE)));
+      await configure(addresses, mtu);
+      return new Guest(gateway, tools, folder, children, addresses.host, Number(await server.printed(0, PATIENCE)));
     } catch (error) {
       await remove(children, folder);
       throw error;
@@ -113,12 +118,15 @@ async function deviceAppears(bridge: Child): Promise<void> {
   }
 }
 
-async function configure(gateway: Gateway, mtu: number): Promise<void> {
+async function configure({ guest, router }: Addresses, mtu: number): Promise<void> {
   const inGuest = (...args: string[]): Promise<string> => succeed('ip', ['-n', NAMESPACE, ...args]);
   await inGuest('link', 'set', 'lo', 'up');
+  // Of IPv6 no address but its link-local one and the one that it is given; both at once.
+  const settings = '/proc/sys/net/ipv6/conf/tap0';
+  await succeed('ip', ['netns', 'exec', NAMESPACE, 'sh', '-c', `echo 0 > ${settings}/accept_ra; echo 0 > ${settings}/accept_dad`]);
   await inGuest('link', 'set', 'tap0', 'address', MAC, 'mtu', String(mtu), 'up');
-  await inGuest('addr', 'add', gateway.guest, 'dev', 'tap0');
-  await inGuest('route', 'add', 'default', 'via', gateway.router);
+  await inGuest('addr', 'add', guest, 'dev', 'tap0');
+  await inGuest('route', 'add', 'default', 'via', router, 'dev', 'tap0');
   // A device that just came up sends its IPv6 greetings first.
   await pause(300);
 }

@@ -18,7 +18,7 @@ export async function holdConnections(guest: Guest, seconds: number, note: Note)
   const { pid } = guest.process;
   note('held-rr-alone', await roundTrips(guest, seconds));
   note('held-before', memory(pid, 'VmRSS'));
-  const holder = guest.begin(guest.tools.latency, ['hold', guest.gateway.host, String(guest.echoPort), String(CONNECTIONS)]);
+  const holder = guest.begin(guest.tools.latency, ['hold', guest.host, String(guest.echoPort), String(CONNECTIONS)]);
   try {
     note('held-opened', Number(await holder.printed(0, PATIENCE)));
     note('held-memory', memory(pid, 'VmRSS'));
@@ -36,7 +36,7 @@ export async function holdConnections(guest: Guest, seconds: number, note: Note)
 }
 
 async function roundTrips(guest: Guest, seconds: number): Promise<number> {
-  const args = ['rr', guest.gateway.host, String(guest.echoPort), String(seconds)];
+  const args = ['rr', guest.host, String(guest.echoPort), String(seconds)];
   const { status, stdout, stderr } = await guest.run(guest.tools.latency, args, PATIENCE);
   if (status !== 0) throw new Error(stderr || 'no answer');
   return Number(stdout);

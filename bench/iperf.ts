@@ -35,7 +35,7 @@ export async function iperf(guest: Guest, seconds: number, flags: readonly strin
   try {
     if (!(await until(() => listens(port), 5000))) throw new Error(`iperf3 does not listen: ${server.stderr}`);
     const before = processorSeconds(guest.process.pid);
-    const args = ['-c', guest.gateway.host, '-p', String(port), '-t', String(seconds), '-J', ...flags];
+    const args = ['-c', guest.host, '-p', String(port), '-t', String(seconds), '-J', ...flags];
     const { stdout, stderr } = await guest.run('iperf3', args, (seconds + GRACE) * 1000);
     return evaluate(stdout, stderr, processorSeconds(guest.process.pid) - before);
   } finally {

@@ -1,13 +1,14 @@
 /**
- * `npm run bench`: guestwire beside the peers found on this machine, on the same work, in one run.
+ * `npm run bench`: guestwire beside the peers found on this machine, on the same work, in one run; or with IPv6 beside IPv4.
  *
- * Gateways take turns inside each round, so that a machine that slows down slows all of them; each begins a round in its turn.
+ * Contestants take turns inside each round, so that a machine that slows down slows all of them; each begins a round in its turn.
  * The table goes to standard output, everything else to standard error.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type Arguments, parseArguments, USAGE } from './arguments.ts';
 import { notePeak, runCell } from './cells.ts';
-import { findGateways, type Gateway } from './gateways.ts';
+import { contestants, type Contestant } from './contestants.ts';
+import { findGateways } from './gateways.ts';
 import { Guest, removeEverything, removeLeftovers } from './guest.ts';
 import { Results } from './results.ts';
 import { describeSurroundings } from './surroundings.ts';
@@ -21,23 +22,30 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-async function measure(args: Arguments, gateways: readonly Gateway[], tools: Tools): Promise<Results> {
+async function measure(args: Arguments, all: readonly Contestant[], tools: Tools): Promise<Results> {
   const results = new Results();
+  const able = all.filter(({ able }) => able);
   for (let round = 0; round < args.rounds; round++) {
-    const first = round % gateways.length;
+    const first = round % able.length;
     for (const mtu of args.mtus) {
-      for (const gateway of [...gateways.slice(first), ...gateways.slice(0, first)]) {
-        say(`round ${round + 1} of ${args.rounds}, MTU ${mtu}: ${gateway.name}`);
-        await measureGateway(args, gateway, tools, mtu, results);
+      for (const contestant of [...able.slice(first), ...able.slice(0, first)]) {
+        say(`round ${round + 1} of ${args.rounds}, MTU ${mtu}: ${contestant.name}`);
+        await measureOne(args, contestant, tools, mtu, results);
       }
     }
   }
   return results;
 }
 
-async function measureGateway(args: Arguments, gateway: Gateway, tools: Tools, mtu: number, results: Results): Promise<void> {
-  const guest = await Guest.start(gateway, tools, mtu, args.carrier);
-  const note = (...[measure, value]: Parameters<Parameters<typeof notePeak>[1]>): void => results.note(mtu, measure, gateway.name, value);
+async function measureOne(
+  args: Arguments,
+  { name, gateway, family }: Contestant,
+  tools: Tools,
+  mtu: number,
+  results: Results,
+): Promise<void> {
+  const guest = await Guest.start(gateway, family, tools, mtu, args.carrier);
+  const note = (...[measure, value]: Parameters<Parameters<typeof notePeak>[1]>): void => results.note(mtu, measure, name, value);
   try {
     for (const cell of args.cells.filter((name) => name !== 'held')) await runCell(cell, guest, args.seconds, mtu, note, say);
     if (args.cells.some((name) => name !== 'held')) notePeak(guest, note);
@@ -77,15 +85,17 @@ async function main(): Promise<void> {
   if (absent.length > 0) say(`not on this machine, and left out: ${absent.join(', ')}`);
   const tools = await compileTools();
   await removeLeftovers();
-  const results = await underCubic(() => measure(args, gateways, tools));
+  const all = contestants(gateways, args);
+  const results = await underCubic(() => measure(args, all, tools));
   const run: Run = {
     surroundings: await describeSurroundings(gateways),
-    gateways: gateways.map(({ name }) => name),
+    columns: all.map(({ name, able }) => ({ name, able })),
+    comparison: args.families ? 'families' : args.family === 6 ? 'peers over IPv6' : 'peers',
     rounds: args.rounds,
     seconds: args.seconds,
     carrier: args.carrier,
   };
-  const rows = results.rows(args.mtus);
+  const rows = results.rows(args.mtus, all[0]!.name, args.families);
   console.log(markdown(run, rows));
   if (args.json !== null) writeFileSync(args.json, json(run, rows));
 }

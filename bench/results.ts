@@ -1,8 +1,7 @@
-/** What was measured, by MTU, measure and gateway; medians, spreads and the ratio to the best peer. */
+/** What was measured, by MTU, measure and contestant; medians, spreads, and the ratio of one to the others. */
 import { MEASURES, type MeasureName } from './cells.ts';
-import { OURS } from './gateways.ts';
 
-/** The values of one gateway, one a round; NaN where it failed. */
+/** The values of one contestant, one a round; NaN where it failed. */
 export interface Summary {
   readonly values: readonly number[];
   /** A failure counts as the worst value there is; NaN when it is the median. */
@@ -16,7 +15,7 @@ export interface Row {
   readonly mtu: number;
   readonly measure: MeasureName;
   readonly gateways: ReadonlyMap<string, Summary>;
-  /** Ours to the best peer's, above 1 when ours is better; NaN without one. */
+  /** What one's is of the best of the others', above 1 when it is better; NaN without another. */
   readonly ratio: number;
 }
 
@@ -32,18 +31,22 @@ export class Results {
     values.push(value);
   }
 
-  /** By MTU, in the order of MEASURES. */
-  rows(mtus: readonly number[]): Row[] {
+  /**
+   * By MTU, in the order of MEASURES. Ratios are of `subject` to the best of the others: of the medians or, `paired`, the median of
+   * each round's own, which a machine that changes between rounds doesn't change.
+   */
+  rows(mtus: readonly number[], subject: string, paired = false): Row[] {
     const measures = Object.keys(MEASURES) as MeasureName[];
-    return mtus.flatMap((mtu) => measures.map((measure) => this.#row(mtu, measure)).filter((row) => row !== null));
+    return mtus.flatMap((mtu) => measures.map((measure) => this.#row(mtu, measure, subject, paired)).filter((row) => row !== null));
   }
 
-  #row(mtu: number, measure: MeasureName): Row | null {
+  #row(mtu: number, measure: MeasureName, subject: string, paired: boolean): Row | null {
     const byGateway = this.#values.get(`${mtu} ${measure}`);
     if (byGateway === undefined) return null;
     const { larger } = MEASURES[measure];
     const gateways = new Map([...byGateway].map(([name, values]) => [name, summarize(values, larger)]));
-    return { mtu, measure, gateways, ratio: ratio(gateways, larger) };
+    const compared = paired ? pairedRatio(gateways, subject, larger) : ratio(gateways, subject, larger, ({ median }) => median);
+    return { mtu, measure, gateways, ratio: compared };
   }
 }
 
@@ -60,9 +63,19 @@ export function summarize(values: readonly number[], larger: boolean): Summary {
   };
 }
 
-function ratio(gateways: ReadonlyMap<string, Summary>, larger: boolean): number {
-  const ours = gateways.get(OURS)?.median ?? NaN;
-  const peers = [...gateways].filter(([name, { median }]) => name !== OURS && median > 0).map(([, { median }]) => median);
-  if (peers.length === 0) return NaN;
-  return larger ? ours / Math.max(...peers) : Math.min(...peers) / ours;
+type Value = (summary: Summary) => number;
+
+/** A round in which either failed counts as the worst. */
+function pairedRatio(gateways: ReadonlyMap<string, Summary>, subject: string, larger: boolean): number {
+  const rounds = gateways.get(subject)?.values ?? [];
+  const each = rounds.map((_, round) => ratio(gateways, subject, larger, ({ values }) => values[round] ?? NaN));
+  return summarize(each, true).median;
+}
+
+function ratio(gateways: ReadonlyMap<string, Summary>, subject: string, larger: boolean, of: Value): number {
+  const own = [...gateways].filter(([name]) => name === subject).map(([, summary]) => of(summary));
+  const others = [...gateways].filter(([name]) => name !== subject).map(([, summary]) => of(summary));
+  const best = others.filter((value) => value > 0);
+  if (best.length === 0 || own.length === 0) return NaN;
+  return larger ? own[0]! / Math.max(...best) : Math.min(...best) / own[0]!;
 }

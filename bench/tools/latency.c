@@ -1,7 +1,7 @@
 /*
  * The small exchanges of the comparison: a server that echoes, and clients that count.
  *
- *     latency server                    listens on the loopback, prints its port, echoes until it is killed
+ *     latency server HOST               listens on that address, prints its port, echoes until it is killed
  *     latency rr HOST PORT SECONDS      one-byte round trips over one connection: prints how many a second
  *     latency crr HOST PORT SECONDS     connect, one byte, close: prints how many a second
  *     latency conns HOST PORT COUNT     opens COUNT connections, then one byte over each: prints the seconds of the opening
@@ -11,9 +11,9 @@
  * Exits with 1 when something failed.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,25 +43,26 @@ static void no_delay(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static struct sockaddr_in address_of(const char *host, int port) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-  if (inet_pton(AF_INET, host, &address.sin_addr) != 1) {
-    fprintf(stderr, "%s is no IPv4 address\n", host);
-    exit(2);
-  }
-  return address;
+/* Looked up once, of either family; of IPv6 with a device behind % where it is link-local. */
+static struct addrinfo *address;
+
+static void look_up(const char *host, const char *port) {
+  struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+  int error = getaddrinfo(host, port, &hints, &address);
+  if (error == 0) return;
+  fprintf(stderr, "%s, port %s: %s\n", host, port, gai_strerror(error));
+  exit(2);
 }
 
 /* -1 when it fails. */
-static int dial(const char *host, int port) {
-  struct sockaddr_in address = address_of(host, port);
+static int dial(void) {
   struct timeval patience = {PATIENCE, 0};
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  int fd = socket(address->ai_family, SOCK_STREAM, 0);
   if (fd < 0) die("socket");
   no_delay(fd);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+  if (connect(fd, address->ai_addr, address->ai_addrlen) == 0) return fd;
   close(fd);
   return -1;
 }
@@ -88,15 +89,15 @@ static void echo(int fd) {
 }
 
 static void serve(void) {
-  struct sockaddr_in address = address_of("127.0.0.1", 0);
-  socklen_t size = sizeof address;
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  char port[NI_MAXSERV];
+  int listener = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
   int epoll = epoll_create1(0);
   struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-  if (bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 4096) < 0) die("listen");
-  getsockname(listener, (struct sockaddr *)&address, &size);
+  if (bind(listener, address->ai_addr, address->ai_addrlen) < 0 || listen(listener, 4096) < 0) die("listen");
+  if (getsockname(listener, address->ai_addr, &address->ai_addrlen) < 0) die("getsockname");
+  getnameinfo(address->ai_addr, address->ai_addrlen, NULL, 0, port, sizeof port, NI_NUMERICSERV);
   epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
-  printf("%d\n", ntohs(address.sin_port));
+  printf("%s\n", port);
   fflush(stdout);
   for (;;) {
     struct epoll_event events[EVENTS];
@@ -108,8 +109,8 @@ static void serve(void) {
   }
 }
 
-static int round_trips(const char *host, int port, double seconds) {
-  int fd = dial(host, port);
+static int round_trips(double seconds) {
+  int fd = dial();
   double start = now();
   long count = 0;
   for (; now() - start < seconds; count++) {
@@ -119,11 +120,11 @@ static int round_trips(const char *host, int port, double seconds) {
   return 0;
 }
 
-static int connects(const char *host, int port, double seconds) {
+static int connects(double seconds) {
   double start = now();
   long count = 0, failed = 0;
   while (now() - start < seconds) {
-    int fd = dial(host, port);
+    int fd = dial();
     if (echoes(fd)) count++;
     else failed++;
     if (fd >= 0) close(fd);
@@ -133,9 +134,9 @@ static int connects(const char *host, int port, double seconds) {
   return 0;
 }
 
-static int open_all(int *fds, const char *host, int port, int count) {
+static int open_all(int *fds, int count) {
   int opened = 0;
-  for (int i = 0; i < count; i++) opened += (fds[i] = dial(host, port)) >= 0;
+  for (int i = 0; i < count; i++) opened += (fds[i] = dial()) >= 0;
   return opened;
 }
 
@@ -145,10 +146,10 @@ static int echo_all(const int *fds, int count) {
   return echoed;
 }
 
-static int connections(const char *host, int port, int count) {
+static int connections(int count) {
   int *fds = calloc(count, sizeof *fds);
   double start = now();
-  int opened = open_all(fds, host, port, count);
+  int opened = open_all(fds, count);
   double seconds = now() - start;
   int echoed = echo_all(fds, count);
   fprintf(stderr, "%d of %d opened, %d echoed\n", opened, count, echoed);
@@ -163,9 +164,9 @@ static void next_step(int result) {
   if (fgets(line, sizeof line, stdin) == NULL) exit(1);
 }
 
-static int hold(const char *host, int port, int count) {
+static int hold(int count) {
   int *fds = calloc(count, sizeof *fds);
-  next_step(open_all(fds, host, port, count));
+  next_step(open_all(fds, count));
   next_step(echo_all(fds, count));
   for (int i = 0; i < count; i++) close(fds[i]);
   next_step(0);
@@ -176,15 +177,14 @@ int main(int count, char **values) {
   struct rlimit descriptors = {200000, 200000};
   setrlimit(RLIMIT_NOFILE, &descriptors);
   const char *mode = count > 1 ? values[1] : "";
-  if (!strcmp(mode, "server")) serve();
+  if (count >= 3) look_up(values[2], count > 3 ? values[3] : "0");
+  if (count == 3 && !strcmp(mode, "server")) serve();
   if (count == 5) {
-    const char *host = values[2];
-    int port = atoi(values[3]);
-    if (!strcmp(mode, "rr")) return round_trips(host, port, atof(values[4]));
-    if (!strcmp(mode, "crr")) return connects(host, port, atof(values[4]));
-    if (!strcmp(mode, "conns")) return connections(host, port, atoi(values[4]));
-    if (!strcmp(mode, "hold")) return hold(host, port, atoi(values[4]));
+    if (!strcmp(mode, "rr")) return round_trips(atof(values[4]));
+    if (!strcmp(mode, "crr")) return connects(atof(values[4]));
+    if (!strcmp(mode, "conns")) return connections(atoi(values[4]));
+    if (!strcmp(mode, "hold")) return hold(atoi(values[4]));
   }
-  fprintf(stderr, "usage: latency server | (rr|crr) HOST PORT SECONDS | (conns|hold) HOST PORT COUNT\n");
+  fprintf(stderr, "usage: latency server HOST | (rr|crr) HOST PORT SECONDS | (conns|hold) HOST PORT COUNT\n");
   return 2;
 }

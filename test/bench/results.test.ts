@@ -12,14 +12,15 @@ const run: Run = {
     cores: 2,
     versions: { guestwire: '0.1.0' },
   },
-  gateways: ['guestwire', 'gvproxy', 'passt'],
+  columns: ['guestwire', 'gvproxy', 'passt'].map((name) => ({ name, able: true })),
+  comparison: 'peers',
   rounds: 3,
   seconds: 1,
   carrier: 'bridge',
 };
 
 function only(results: Results): Row {
-  const rows = results.rows([1500]);
+  const rows = results.rows([1500], 'guestwire');
   assert.equal(rows.length, 1);
   return rows[0]!;
 }
@@ -66,7 +67,7 @@ test('rows come by MTU, in the order of the cells, and only where something was 
   results.note(1500, 'rr', 'guestwire', 3);
   results.note(1500, 'up', 'guestwire', 3);
   assert.deepEqual(
-    results.rows([1500, 65_520]).map(({ mtu, measure }) => `${mtu} ${measure}`),
+    results.rows([1500, 65_520], 'guestwire').map(({ mtu, measure }) => `${mtu} ${measure}`),
     ['1500 up', '1500 rr', '65520 up'],
   );
 });
@@ -75,9 +76,37 @@ test('the table has a column for each gateway, and says what failed', () => {
   const results = new Results();
   for (const value of [3, 2.5, 2.75]) results.note(1500, 'up', 'guestwire', value);
   results.note(1500, 'up', 'gvproxy', NaN);
-  const lines = markdown(run, results.rows([1500])).split('\n');
+  const lines = markdown(run, results.rows([1500], 'guestwire')).split('\n');
   assert.equal(lines.at(-3), '| MTU | cell | guestwire | gvproxy | passt | ÷ best peer |');
   assert.equal(lines.at(-1), '| 1500 | TCP guest → host, Gbit/s | 2.75 (2.50–3.00) | failed |  |  |');
+});
+
+test('the ratio of two that took turns is the median of the rounds, whose own machine does not count', () => {
+  const results = new Results();
+  for (const value of [9, 10, 30]) results.note(1500, 'up', 'IPv6', value);
+  for (const value of [10, 20, 20]) results.note(1500, 'up', 'IPv4', value);
+  assert.equal(results.rows([1500], 'IPv6', true)[0]!.ratio, 0.9);
+  assert.equal(results.rows([1500], 'IPv6')[0]!.ratio, 0.5);
+  results.note(1500, 'up', 'IPv6', NaN);
+  results.note(1500, 'up', 'IPv4', 3);
+  results.note(1500, 'up', 'IPv6', NaN);
+  results.note(1500, 'up', 'IPv4', 3);
+  assert.equal(results.rows([1500], 'IPv6', true)[0]!.ratio, 0.5);
+});
+
+test('the table says who has no IPv6, and what the ratio is of', () => {
+  const results = new Results();
+  results.note(1500, 'rr', 'guestwire', 3);
+  const columns = [
+    { name: 'guestwire', able: true },
+    { name: 'gvproxy', able: false },
+  ];
+  const peers = markdown({ ...run, columns, comparison: 'peers over IPv6' }, results.rows([1500], 'guestwire'));
+  assert.match(peers, /over IPv6; carrier: bridge\. The ratio is above 1 where ours is better\./);
+  assert.match(peers, /\| 3\.00 \| no IPv6 \| {2}\|$/);
+  const families = markdown({ ...run, comparison: 'families' }, []);
+  assert.match(families, /The ratio is above 1 where IPv6 is better\./);
+  assert.match(families, /\| IPv6 ÷ IPv4 \|\n/);
 });
 
 test('the head of the table tells a single round from medians', () => {
@@ -88,7 +117,7 @@ test('the head of the table tells a single round from medians', () => {
 test('the JSON has every value, with null for failures', () => {
   const results = new Results();
   for (const value of [3, NaN]) results.note(1500, 'rr', 'guestwire', value);
-  const parsed = JSON.parse(json(run, results.rows([1500]))) as {
+  const parsed = JSON.parse(json(run, results.rows([1500], 'guestwire'))) as {
     cells: { cell: string; gateways: Record<string, { values: unknown[] }> }[];
   };
   assert.equal(parsed.cells[0]!.cell, 'rr');

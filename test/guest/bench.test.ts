@@ -37,6 +37,20 @@ test(
   },
 );
 
+test('the comparison sets IPv6 beside IPv4 in one run', { skip: missing('root', 'tun', 'ip', 'gcc', 'iperf3') }, async () => {
+  const file = join(temporaryFolder(), 'families.json');
+  const flags = ['--families', '--mtu', '1500', '--rounds', '1', '--secs', '1', '--cells', 'down,rr', '--json', file];
+  const { status, stdout, stderr } = await execute(process.execPath, [MAIN, ...flags], 60_000);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^\| MTU \| cell \| IPv6 \| IPv4 \| IPv6 ÷ IPv4 \|$/m);
+  const { cells } = JSON.parse(readFileSync(file, 'utf8')) as { cells: { cell: string; ratio: number }[] };
+  assert.deepEqual(
+    cells.map(({ cell }) => cell),
+    ['down', 'cpu-down', 'rr', 'peak'],
+  );
+  for (const { cell, ratio } of cells) assert.ok(ratio > 0, `${cell}: ${ratio}\n${stderr}`);
+});
+
 test('a micro benchmark times a function and counts what it allocates', async () => {
   const flags = ['--expose-gc', '--min-semi-space-size=128', '--max-semi-space-size=128'];
   const { status, stdout, stderr } = await execute(process.execPath, [...flags, MICRO, 'Segment.read'], 60_000);
