@@ -15,10 +15,10 @@ function page(name: string): string {
   return readFileSync(join(ROOT, 'docs', name), 'utf8');
 }
 
-/** Names that `src/index.ts` exports, and whether they are types only. */
-function exports(): Map<string, boolean> {
+/** Names that a module of `src/` exports, and whether they are types only. */
+function exports(file = 'index.ts'): Map<string, boolean> {
   const names = new Map<string, boolean>();
-  for (const [, onlyTypes, list] of readFileSync(join(SRC, 'index.ts'), 'utf8').matchAll(/^export (type )?\{([^}]*)\}/gms)) {
+  for (const [, onlyTypes, list] of readFileSync(join(SRC, file), 'utf8').matchAll(/^export (type )?\{([^}]*)\}/gms)) {
     for (const item of list!.split(',').map((text) => text.trim())) {
       if (item !== '') names.set(item.replace(/^type /, ''), onlyTypes !== undefined || item.startsWith('type '));
     }
@@ -26,25 +26,46 @@ function exports(): Map<string, boolean> {
   return names;
 }
 
-test('the page on the library has a row with its stability for each export, and for nothing else', () => {
-  const rows = [...page('library.md').matchAll(/^\| (`.*?) \| .+? \| (stable|evolving)(?:, [^|]*)? \|$/gm)];
+/** Names in the rows of a part of the page on the library. */
+function documented(part: string): string[] {
+  const rows = [...part.matchAll(/^\| (`.*?) \| .+? \| (stable|evolving)(?:, [^|]*)? \|$/gm)];
   const named = rows.flatMap(([, names]) => [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
-  assert.ok(rows.length > 15);
   assert.equal(new Set(named).size, named.length, 'a name stands twice');
-  assert.deepEqual(named.toSorted(), [...exports().keys()].toSorted());
+  return named.toSorted();
+}
+
+test('the page on the library has a row with its stability for each export, and for nothing else', () => {
+  const [main, testing] = page('library.md').split('\n## guestwire/testing\n') as [string, string];
+  assert.ok(documented(main).length > 30);
+  assert.deepEqual(documented(main), [...exports().keys()].toSorted());
+  assert.deepEqual(documented(testing), [...exports('testing/index.ts').keys()].toSorted());
   const values = [...exports()].filter(([, onlyType]) => !onlyType).map(([name]) => name);
   assert.deepEqual(values.toSorted(), Object.keys(library).toSorted());
 });
 
+test('the reference is what scripts/reference.mjs makes of the sources, and its links lead somewhere', async () => {
+  const { status, stderr } = await execute(process.execPath, [join(ROOT, 'scripts/reference.mjs'), '--check'], 60_000);
+  assert.deepEqual([status, stderr], [0, '']);
+  const text = page('reference.md');
+  const headings = [...text.matchAll(/^### (\w+)$/gm)].map(([, name]) => name!);
+  assert.deepEqual(headings.toSorted(), [...exports().keys(), ...exports('testing/index.ts').keys()].toSorted());
+  const slugs = headings.map((name, i) => {
+    const before = headings.slice(0, i).filter((other) => other.toLowerCase() === name.toLowerCase()).length;
+    return [name, `${name.toLowerCase()}${before === 0 ? '' : `-${before}`}`] as const;
+  });
+  const links = [...text.matchAll(/^\[(\w+)\]\(#([\w-]+)\)/gm)].map(([, name, slug]) => [name!, slug!] as const);
+  assert.deepEqual(links, slugs);
+});
+
 test('the page on errors has a row for each code of each class, and for nothing else', () => {
   const rows = [...page('errors.md').matchAll(/^\| `([^`]+)`(?:, any other)? \| (\w+)[^|]* \| ([^|]+) \| ([^|]+) \|$/gm)];
-  const documented = rows.map(([, code, type]) => `${type} ${code}`);
+  const classes = rows.map(([, code, type]) => `${type} ${code}`);
   const codes = (type: string, list: readonly string[]): string[] => list.map((code) => `${type} ${code}`);
   const { code: config } = new library.ConfigError('');
   const { code: zone } = new library.ZoneError('');
   const { code: argument } = new library.ArgumentError('');
   assert.deepEqual(
-    documented.toSorted(),
+    classes.toSorted(),
     [
       ...codes('NetworkError', NETWORK_ERRORS),
       ...codes('CapacityError', CAPACITY_ERRORS),

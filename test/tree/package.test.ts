@@ -47,6 +47,7 @@ describe('the package as it is published', () => {
       'docs/library.md',
       'docs/limits.md',
       'docs/links.md',
+      'docs/reference.md',
     ]);
     const named: string[] = [];
     const cloned: string[] = [];
