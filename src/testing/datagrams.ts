@@ -3,7 +3,7 @@ import type { Mac } from '../packet/mac.ts';
 import type { Scheduler } from './wire.ts';
 
 export interface Datagram {
-  /** Dotted IPv4. */
+  /** IPv4 or IPv6. */
   readonly from: string;
   readonly port: number;
   readonly payload: Buffer;
@@ -12,7 +12,7 @@ export interface Datagram {
 export interface Datagrams {
   readonly mac: Mac;
   readonly scheduler: Scheduler;
-  /** Dotted IPv4. */
+  /** IPv4 or IPv6. */
   readonly nameserver: string;
   ephemeralPort(): number;
   /** `undefined` ends it. */
