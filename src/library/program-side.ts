@@ -26,8 +26,8 @@ export interface ListenOptions extends Abortable {
   /** 0: any free one. */
   readonly port: number;
   /**
-   * As guests see it. Default: the gateway's address. Another one of the subnet must be among `gatewayVirtualIPs`; any other, also a public one, is
-   * served here instead of by whoever has it.
+   * As guests see it. Default: the gateway, at its addresses of both versions of IP; either of them means both. Another one of the subnet
+   * must be among `gatewayVirtualIPs`; any other, also a public one, is served here instead of by whoever has it.
    */
   readonly host?: string;
 }
@@ -70,10 +70,10 @@ export class ProgramSide {
   }
 
   /** See VirtualNetwork.listen. */
-  listen({ port, host = this.#options.network.gatewayIP, signal }: ListenOptions, listener?: (...event: Connected) => void): GuestServer {
+  listen({ port, host = this.#gateway, signal }: ListenOptions, listener?: (...event: Connected) => void): GuestServer {
     signal?.throwIfAborted();
     const address = this.#servable(host);
-    const own = host === this.#options.network.gatewayIP;
+    const own = this.#isGateway(address);
     const isTaken = (candidate: number): boolean => (own ? this.#options.tcp.listens(candidate) : this.#hooks.serves(address, candidate));
     const chosen = choosePort(port, isTaken);
     if (!own && isTaken(chosen)) throw new NetworkError('port-taken', `port ${chosen} of ${host} is already listened on`);
@@ -100,7 +100,7 @@ export class ProgramSide {
     signal?.throwIfAborted();
     const { network, udp, neighbours } = this.#options;
     const chosen = choosePort(port, (candidate) => udp.services.has(candidate));
-    const socket = new GuestSocket(network.gatewayIP, chosen, {
+    const socket = new GuestSocket(this.#gateway, chosen, {
       neighbours,
       target: (host, to) => parseDialTarget(host, to, network),
       send: (...datagram) => udp.services.sendTo(...datagram),
@@ -147,15 +147,28 @@ export class ProgramSide {
       throw new ConfigError(`cannot listen on ${JSON.stringify(host)}: ${why}`);
     };
     if (address === undefined) return fail('it is no IP address');
-    if (host === network.gatewayIP) return address;
-    if (!address.isIpv4 && network.subnet6 === undefined) return fail('guests have no IPv6');
+    if (this.#isGateway(address)) return address;
+    if (address.isIpv4 ? network.ipv4 === false : network.subnet6 === undefined) return fail(`guests have no IPv${address.isIpv4 ? 4 : 6}`);
     const first = (address.isIpv4 ? address.w3 : address.w0) >>> 24;
     if (first === 0 || (address.isIpv4 && (first === 127 || first >= 224)) || first >= 0xfe) return fail('guests send nothing there');
     const known = network.gatewayVirtualIPs.includes(host) || policy.translate(address) !== address;
     const why = known ? 'not a guest' : whyNoGuest(address.toString(), network);
     if (why === undefined || why.endsWith('network itself')) return fail("it is a guest's, and not among gatewayVirtualIPs");
-    if (!known && why.endsWith("gateway's")) return fail(`the gateway's own is ${network.gatewayIP}`);
+    if (!known && why.endsWith("gateway's")) return fail(`the gateway's own is ${this.#gateway}`);
     return address;
+  }
+
+  /** Its address of IPv4, where guests have that. */
+  get #gateway(): string {
+    const { ipv4, gatewayIP, gatewayIP6 } = this.#options.network;
+    return ipv4 === false ? gatewayIP6! : gatewayIP;
+  }
+
+  /** An address of a version that guests don't have is not its. */
+  #isGateway(address: IpAddress): boolean {
+    const { gatewayIP, gatewayIP6, ipv4 } = this.#options.network;
+    const text = address.toString();
+    return text === gatewayIP6 || (text === gatewayIP && ipv4 !== false);
   }
 
   /** As this guest sees it. */

@@ -13,6 +13,7 @@ const OUTPUTS: Readonly<Record<string, readonly RegExp[]>> = {
     /^192\.168\.127\.2 \[ '192\.168\.127\.254' \]\n$/,
     /^ECONNREFUSED\nfrom nobody\n$/,
   ],
+  'docs/library.md': [/^hello, fd12:3456:789a:1:5894:efff:fee4:cee\nthe guest\nECONNREFUSED\n$/],
 };
 
 const EXAMPLES = PAGES.flatMap((page) => snippetsOf(page).filter(({ language }) => language === 'js'));
