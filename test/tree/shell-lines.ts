@@ -69,6 +69,7 @@ const OURS: Readonly<Record<string, Check>> = {
     await OURS[basename(words[script]!)]!(words.slice(script + 1), '');
   },
   npm: checkNpm,
+  npx: ([program]) => assert.ok(existsSync(join(ROOT, 'node_modules/.bin', program!)), program),
 };
 
 const folder = temporaryFolder();

@@ -21,6 +21,9 @@ const RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'docs/links.md': { 'ip link set tap0 up': 'test/guest/page-commands.test.ts' },
 };
 
+/** Pages that a program writes, and the test that compares. */
+const GENERATED = { 'docs/reference.md': { program: 'scripts/reference.mjs', test: 'test/tree/library.test.ts' } } as const;
+
 /** How a block is judged that no test names, by its language. */
 const JUDGES: Readonly<Record<string, (text: string) => void | Promise<void>>> = {
   mermaid: checkMermaid,
@@ -51,7 +54,12 @@ test('what is said to be run is asked for by that test, and is there', () => {
   }
 });
 
-for (const page of PAGES) {
+test('pages that are written by a program are compared with what it writes', () => {
+  for (const { program, test: file } of Object.values(GENERATED))
+    assert.ok(readFileSync(join(ROOT, file), 'utf8').includes(`'${program}'), '--check'`), file);
+});
+
+for (const page of PAGES.filter((each) => !Object.hasOwn(GENERATED, each))) {
   for (const { language, text } of snippetsOf(page)) {
     const [first] = text.split('\n');
     if (Object.keys(RUN[page] ?? {}).some((start) => start === '*' || text.startsWith(start))) continue;
