@@ -18,6 +18,7 @@ const RUN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'docs/guests.md': { 'ip addr add': 'test/guest/documented.ts' },
   'docs/guestwire.md': { '*': 'test/tree/guestwire-page.test.ts' },
+  'docs/single-executable.md': { 'node scripts/single-executable.mjs': 'test/guest/single-executable.test.ts' },
   'docs/links.md': { 'ip link set tap0 up': 'test/guest/page-commands.test.ts' },
 };
 
