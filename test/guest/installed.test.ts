@@ -80,7 +80,19 @@ test('it has no sources, tests or maps, and the licences of what is bundled', ()
   const paths = packed.files.map(({ path }) => path);
   const tops = new Set(paths.map((path) => path.split('/')[0]!));
   assert.deepEqual([...tops].toSorted(), [
-    ...['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'bin', 'dist', 'docs', 'man', 'package.json'],
+    ...[
+      'CHANGELOG.md',
+      'CONTRIBUTING.md',
+      'LICENSE',
+      'README.md',
+      'SECURITY.md',
+      'bin',
+      'completions',
+      'dist',
+      'docs',
+      'man',
+      'package.json',
+    ],
   ]);
   for (const path of paths.filter((each) => each.startsWith('dist/'))) assert.match(path, /(?:\.js|\.d\.ts|LICENSES\.txt)$/);
   const licences = readFileSync(join(folder, 'consumer/node_modules/guestwire/dist/THIRD-PARTY-LICENSES.txt'), 'utf8');
@@ -143,6 +155,22 @@ for (const [module, resolution] of [
     const flags = ['--noEmit', '--strict', '--target', 'es2022', '--types', 'node', '--module', module, '--moduleResolution', resolution];
     const { status, stdout } = await node(join(ROOT, 'node_modules/typescript/bin/tsc'), ...flags, 'program.mts');
     assert.deepEqual([status, stdout], [0, '']);
+  });
+}
+
+for (const program of ['gvproxy', 'gvforwarder']) {
+  test(`the image of ${program} installs what it starts, and pages for man`, async () => {
+    const recipe = readFileSync(join(ROOT, 'contrib', program, 'Containerfile'), 'utf8');
+    const [, pattern, into] = /^COPY (\S+) (\S+)$/m.exec(recipe)!;
+    assert.match(packed.filename, new RegExp(`^${pattern!.replace('.', '\\.').replace('*', '.*')}$`));
+    const [, command] = /^RUN (npm install --global .*?) && /m.exec(recipe)!;
+    const prefix = join(folder, `image-${program}`);
+    const words = command!.replace(`${into}${pattern}`, join(folder, packed.filename)).split(' ');
+    await succeed('env', ['npm_config_prefer_offline=true', `npm_config_prefix=${prefix}`, ...words], 60_000);
+    const [, entry] = /^ENTRYPOINT \["(\S+)"\]$/m.exec(recipe)!;
+    assert.equal(entry, program);
+    assert.match(await succeed(join(prefix, 'bin', entry), ['-version']), /^\w+ version v/);
+    assert.ok(isThere(join(prefix, 'share/man/man1', `${entry}.1`)));
   });
 }
 

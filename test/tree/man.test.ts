@@ -1,4 +1,4 @@
-/** Every program has a manual page, which lists the flags that it has. */
+/** Every program has a manual page, which lists the flags that it has; shells complete the commands that there are. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,10 +32,12 @@ test('each program has a page, and package.json names all of them', () => {
   );
 });
 
-test("the pages' lists are those of the programs: scripts/man.mjs has nothing to write", async () => {
-  const { status, stderr } = await execute(process.execPath, [join(ROOT, 'scripts/man.mjs'), '--check']);
-  assert.deepEqual([status, stderr], [0, '']);
-});
+for (const script of ['man', 'completions']) {
+  test(`what is made of the programs' own tables is up to date: scripts/${script}.mjs has nothing to write`, async () => {
+    const { status, stderr } = await execute(process.execPath, [join(ROOT, `scripts/${script}.mjs`), '--check']);
+    assert.deepEqual([status, stderr], [0, '']);
+  });
+}
 
 test('groff reads every page without a warning, and shows every flag and command', { skip: missing('groff') }, async () => {
   const shown = new Map<string, string>();

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { GVPROXY_FLAGS } from '../../src/cli/gvproxy-flags.ts';
+import { parse } from 'yaml';
 import { ROOT } from '../guest/process.ts';
 
 const SECURITY = readFileSync(join(ROOT, 'SECURITY.md'), 'utf8');
@@ -78,3 +79,21 @@ for (const [name, page] of Object.entries({ 'SECURITY.md': SECURITY, 'CONTRIBUTI
     for (const [, flag] of page.matchAll(/`-([a-z][\w-]+)/g)) assert.ok(Object.hasOwn(GVPROXY_FLAGS, flag!), flag);
   });
 }
+
+test('a release is published by commands that there are, with provenance', () => {
+  const workflow = parse(readFileSync(join(ROOT, '.github/workflows/release.yml'), 'utf8')) as {
+    permissions: Record<string, string>;
+    jobs: { publish: { steps: { run?: string }[] } };
+  };
+  assert.deepEqual(workflow.permissions, { contents: 'read', 'id-token': 'write' });
+  const commands = workflow.jobs.publish.steps.flatMap(({ run }) => run ?? []);
+  const { scripts, publishConfig } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+    publishConfig: unknown;
+  };
+  assert.deepEqual(publishConfig, { access: 'public', provenance: true });
+  const named = commands.flatMap((command) => [...command.matchAll(/^npm run ([\w:-]+)$/g)].map(([, name]) => name!));
+  assert.deepEqual(named, ['check', 'nodes']);
+  for (const name of named) assert.ok(Object.hasOwn(scripts, name), name);
+  assert.equal(commands.at(-1), 'npm publish --provenance --access public');
+});
