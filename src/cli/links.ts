@@ -3,6 +3,7 @@ import { type Interface, INTERFACES } from '../config/gvproxy-config.ts';
 import { interfaceLink } from '../config/link-url.ts';
 import type { LinkEvents } from '../network.ts';
 import type { Port } from '../link/port.ts';
+import { ClientLog } from './client-log.ts';
 import { listenErrorText } from './go-errors.ts';
 import { strayHost } from './listen-address.ts';
 import type { Run } from './start.ts';
@@ -13,23 +14,24 @@ const CLIENTS = { qemu: 'QEMU', vpnkit: 'VPNKit clients', bess: 'User Mode Linux
 /** Rejects with what the log is to say. */
 export async function startLinks(run: Run): Promise<void> {
   const { config, log, program } = run;
-  logOthers(run);
+  const clients = new ClientLog(log);
+  logOthers(run, clients);
   const wanted = INTERFACES.filter((kind) => config.interfaces[kind] !== '');
   // The original waits without a word.
   if (wanted.length === 0 && config.links.length === 0 && config.listen.length === 0)
     log.warning(`no VM can attach without -listen-qemu, -link or -listen (${program} -help lists the flags)`);
-  const end = new EndOfLinks(run);
+  const end = new EndOfLinks(run, clients);
   for (const kind of wanted) await openInterface(run, kind, end);
   for (const url of config.links) await openLink(run, url, end);
 }
 
 /** What is no link's own: VMs that came in through `/connect`, and those that clash. */
-function logOthers({ network, log }: Run): void {
+function logOthers({ network, log }: Run, clients: ClientLog): void {
   network.on('connected', (port, link) => {
-    if (link === 'socket') log.debug(`new connection from ${peerOf(port)}`);
+    if (link === 'socket') clients.record('debug', `new connection from ${peerOf(port)}`);
   });
   network.on('disconnected', (port, reason, link) => {
-    if (link === 'socket') log.error(goneText(port, reason));
+    if (link === 'socket') clients.record('error', goneText(port, reason));
   });
   network.on('stationMoved', (mac, from, to) => log.warning(twice(mac, from, to)));
   network.on('stationRefused', (mac, holder, port) => log.warning(`${twice(mac, holder, port)}; port ${port.id} is not heard`));
@@ -68,12 +70,14 @@ async function openLink({ network, log, notifications }: Run, url: string, end: 
  */
 class EndOfLinks {
   readonly #run: Run;
+  readonly #clients: ClientLog;
   #vms = 0;
   #links = 0;
   #over = false;
 
-  constructor(run: Run) {
+  constructor(run: Run, clients: ClientLog) {
     this.#run = run;
+    this.#clients = clients;
     run.atEnd(() => {
       this.#over = true;
     });
@@ -81,22 +85,24 @@ class EndOfLinks {
 
   /** For the link `url`. `ending`: the program ends with the last of its VMs. */
   events(url: string, ending: boolean): Partial<LinkEvents> {
-    const { log, config, notifications, end } = this.#run;
+    const { config, notifications, end } = this.#run;
+    const clients = this.#clients;
     this.#links++;
     let last = 'every link is closed';
     return {
       connected: (port) => {
         if (ending) this.#vms++;
-        log.debug(`new connection from ${peerOf(port)} to ${url}`);
+        clients.record('debug', `new connection from ${peerOf(port)} to ${url}`);
       },
       disconnected: (port, reason) => {
         last = goneText(port, reason);
-        log.error(last);
+        // The end of what has no connection is ours, and no error.
+        clients.record(this.#over && reason === 'link closed' ? 'debug' : 'error', last);
         // Contract §4.6: what a hypervisor wrote to us until now has ended.
         if (url.startsWith('stdio:') && !this.#over) notifications.send('hypervisor_error');
         if (ending && --this.#vms === 0) end({ reason: last, failed: false });
       },
-      refused: (reason) => log.error(reason),
+      refused: (reason) => clients.record('error', reason),
       closed: () => {
         if (--this.#links === 0 && config.listen.length === 0) end({ reason: last, failed: false });
       },

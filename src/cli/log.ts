@@ -57,8 +57,13 @@ export class Log {
     this.record('debug', message);
   }
 
+  /** Whether records of this level are written. */
+  writes(level: LogLevel): boolean {
+    return LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(this.level);
+  }
+
   record(level: LogLevel, message: string): void {
-    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(this.level)) return;
+    if (!this.writes(level)) return;
     const now = this.#now();
     if (this.#json) this.#sink.write(`${JSON.stringify({ level: NUMBERS[level], time: now.getTime(), msg: message })}\n`);
     else this.#sink.write(this.#sink.isTerminal ? this.#coloured(level, message, now) : plain(level, message, now));
