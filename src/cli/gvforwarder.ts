@@ -12,6 +12,7 @@ import { type Mac, parseMac } from '../packet/mac.ts';
 import { Arena } from '../runtime/arena.ts';
 import { TurnLoop } from '../runtime/turn-loop.ts';
 import { interfaceNames } from '../system/network-interface.ts';
+import { isInterfaceName } from '../system/tap-device.ts';
 import { ConfigError } from '../config/subnet.ts';
 import { readFlags } from './flags.ts';
 import { GVFORWARDER_FLAGS, type GvforwarderValues } from './gvforwarder-flags.ts';
@@ -59,13 +60,18 @@ export async function gvforwarder(environment: Environment): Promise<number> {
 function optionsOf(flags: GvforwarderValues): ForwarderOptions {
   return {
     url: parseStreamUrl(flags.url),
-    name: flags.iface,
+    name: nameOf(flags.iface),
     mac: macOf(flags.mac),
     preexisting: flags.preexisting,
     offload: oneOf(OFFLOADS, 'offload', flags.offload),
     dhcp: oneOf(DHCP_CLIENTS, 'dhcp', flags.dhcp),
     resolver: flags['resolv-conf'],
   };
+}
+
+function nameOf(text: string): string {
+  if (isInterfaceName(text)) return text;
+  throw new ConfigError(`flag -iface: ${JSON.stringify(text)} is no name of an interface: want 1 to 15 bytes, without / and :`);
 }
 
 function macOf(text: string): Mac | undefined {

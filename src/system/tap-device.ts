@@ -36,15 +36,20 @@ export interface TapDevice {
   readonly name: string;
 }
 
+/** Whether the kernel takes this as the name of an interface. */
+export function isInterfaceName(name: string): boolean {
+  const { length } = Buffer.from(name);
+  return length > 0 && length <= NAME_LIMIT && !/[/:\s\0]/.test(name);
+}
+
 /** Makes the interface `name`, or attaches to the one there is. Bringing it up is the caller's. Throws SystemError. */
 export function openTap(name: string, offload: boolean): TapDevice {
-  const text = Buffer.from(name);
-  if (text.length === 0 || text.length > NAME_LIMIT || /[/:\s\0]/.test(name)) {
+  if (!isInterfaceName(name)) {
     throw new SystemError('open', EINVAL, { address: name, advice: `an interface's name has 1 to ${NAME_LIMIT} bytes, without / and :` });
   }
   const fd = openDevice(name);
   try {
-    const given = attach(fd, name, text, offload);
+    const given = attach(fd, name, Buffer.from(name), offload);
     const size = new Uint32Array([VNET_HEADER]);
     if (offload) check(ioctl(fd, TUNSETVNETHDRSZ, addressOf(size.buffer)), 'TUNSETVNETHDRSZ', { address: given });
     // Always: a persistent interface keeps what its last program took.

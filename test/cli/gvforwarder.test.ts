@@ -60,6 +60,8 @@ test('§15.1: an interface that is there prevents it to run', async () => {
 test('values that make no sense are refused before anything is opened', async () => {
   for (const [argv, text] of [
     [['-url', 'tcp://127.0.0.1:1'], /^fatal: unexpected scheme/],
+    [['-iface', 'a name of 16 or'], /^fatal: flag -iface: .* is no name of an interface: want 1 to 15 bytes, without \/ and :$/],
+    [['-iface', ''], /^fatal: flag -iface: .* is no name/],
     [['-mac', 'x'], /^fatal: flag -mac: .*is no MAC address/],
     [['-mac', '01:00:5e:00:00:01'], /^fatal: flag -mac: .*is no MAC address/],
     [['-offload', 'maybe'], /^fatal: flag -offload can't be .*: want auto, on, off$/],
