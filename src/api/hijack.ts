@@ -35,6 +35,9 @@ export interface QueryFault {
 /** `vnet_hdr`, which gvproxy ignores as it does every query; no client of it sends one. */
 export function parseConnect(query: URLSearchParams): ConnectTarget | QueryFault {
   const text = query.get('vnet_hdr') ?? '0';
+  // A key of links: who sends it counts on what does not happen here.
+  if (query.has('large_frames'))
+    return { status: 400, text: 'large_frames is for links without lengths: /connect takes frames of 64 KiB with vnet_hdr=12' };
   if (VNET_HEADERS.some((size) => String(size) === text)) return { vnetHeader: text !== '0' };
   return { status: 400, text: `vnet_hdr must be ${VNET_HEADERS.join(' or ')}, not ${JSON.stringify(text)}` };
 }

@@ -218,6 +218,8 @@ test('a header of another size is refused in words', async (t) => {
     assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n/);
     assert.ok(answer.endsWith(`\r\nvnet_hdr must be 0 or 12, not ${JSON.stringify(size)}\n`), answer);
   }
+  const answer = await exchange(goRequest('/connect?vnet_hdr=12&large_frames=1'), /\r\n\r\n.*\n$/);
+  assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\nlarge_frames is for links without lengths: /);
   assert.equal(network.portCount, 1);
 });
 
