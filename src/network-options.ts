@@ -85,8 +85,9 @@ export interface NetworkOptions {
   /** VMs reach the gateway, and through it the host and the world, but not each other ("port isolation"). Default false. */
   readonly isolation?: boolean;
   /**
-   * What a VM can't pretend to be. `mac`: another VM, by a MAC address that was used in the last 30 s; the gateway never. `lease`:
-   * besides, it has only the IPv4 addresses that it was leased here, is no DHCP server and no router. `off`: as gvproxy. Default `mac`.
+   * What a VM can't pretend to be. `mac`: another VM, by a MAC address that was used in the last 30 s; the gateway never; where
+   * guests have IPv6, a router of it. `lease`: besides, it has only the IPv4 addresses that it was leased here and the IPv6 addresses that were
+   * its own first (docs/addressing.md), is no DHCP server and no router. `off`: as gvproxy. Default `mac`.
    */
   readonly guard?: 'off' | 'mac' | 'lease';
   /** Ethernet pcapng file to write; replaced when it exists. Default: none. */

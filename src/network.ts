@@ -114,6 +114,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       gateway: this.#gateway,
       now: () => timers.now,
       guard: options.guard,
+      ...(this.#gateway.ipv6 && { ipv6: this.#gateway.ipv6.addresses.answered }),
       isolation: options.isolation,
     });
     this.#gateway.connect(this.#switch);
@@ -167,7 +168,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
       this.emit('lease', formatIpv4(given), holder);
     };
     this.#dhcp = new DhcpServer({ pool: this.#leases, gateway: address, mask, mtu, searchDomains, leased });
-    const dhcp6 = dhcp6Of(options, mac, (holder, given) => void this.emit('lease', given, holder));
+    const dhcp6 = dhcp6Of(options, mac, guard?.ipv6?.holders, (holder, given) => void this.emit('lease', given, holder));
     this.#dhcp6 = dhcp6;
     gateway.onDetached((port) => dhcp6?.leases.detached(port));
     const dns = dnsOf(options, timers, random);

@@ -45,7 +45,7 @@ export function stats({ counters }: Counted): unknown {
 
 /** Of the guards and limits, which the original does not have. */
 function switchDrops(frames: NetworkCounters['switch']): number {
-  return frames.dropForeignMac + frames.dropUnleased + frames.dropIsolated + frames.dropStorm + frames.dropMalformed;
+  return frames.dropForeignMac + frames.dropUnleased + frames.dropRouter + frames.dropIsolated + frames.dropStorm + frames.dropMalformed;
 }
 
 function arp({ arp: counters }: NetworkCounters): unknown {

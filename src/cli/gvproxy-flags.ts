@@ -51,7 +51,7 @@ export const GVPROXY_FLAGS = {
   isolation: { kind: 'bool', usage: 'Keep virtual machines apart: they reach the gateway and not each other' },
   guard: {
     kind: 'string',
-    usage: "What a virtual machine can't take from another: off, mac (the default) or lease (also its IPv4 address)",
+    usage: "What a virtual machine can't take from another: off, mac (the default) or lease (also its IP addresses)",
   },
   'ec2-metadata-access': { kind: 'bool', usage: 'Permits access to the EC2 metadata service (169.254.0.0/16)' },
   notification: { kind: 'string', usage: 'Socket to be notified of events: unix:///path' },

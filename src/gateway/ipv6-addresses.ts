@@ -21,14 +21,14 @@ export class Ipv6Addresses {
   readonly gateway: IpAddress;
   /** The gateway's own, from its MAC address: what routers must advertise themselves by. */
   readonly linkLocal: IpAddress;
-  /** All that neighbour discovery answers for. */
-  readonly #answered: readonly IpAddress[];
+  /** All that neighbour discovery answers for; the first is of the network's prefix. */
+  readonly answered: readonly IpAddress[];
 
   /** `gateway` is of the network's /64. */
   constructor(gateway: IpAddress, virtual: readonly IpAddress[], mac: Mac) {
     this.gateway = gateway;
     this.linkLocal = new IpAddress(LINK_LOCAL, 0, ipv6.interfaceHigh(mac.hi, mac.lo), ipv6.interfaceLow(mac.lo));
-    this.#answered = [gateway, this.linkLocal, ...virtual];
+    this.answered = [gateway, this.linkLocal, ...virtual];
   }
 
   /** The gateway's own, without virtual ones. */
@@ -37,7 +37,7 @@ export class Ipv6Addresses {
   }
 
   isAnswered(w0: number, w1: number, w2: number, w3: number): boolean {
-    for (let i = 0; i < this.#answered.length; i++) if (is(this.#answered[i]!, w0, w1, w2, w3)) return true;
+    for (let i = 0; i < this.answered.length; i++) if (is(this.answered[i]!, w0, w1, w2, w3)) return true;
     return false;
   }
 
@@ -62,7 +62,7 @@ export class Ipv6Addresses {
     if (w0 !== LINK_GROUP || w1 !== 0) return false;
     if (w2 === 0) return w3 === ALL_NODES || w3 === ALL_ROUTERS || w3 === LISTENERS || w3 === ALL_DHCP;
     if (w2 !== SOLICITED_2) return false;
-    for (const { w3: last } of this.#answered) if (w3 === solicitedLow(last)) return true;
+    for (const { w3: last } of this.answered) if (w3 === solicitedLow(last)) return true;
     return false;
   }
 

@@ -10,6 +10,7 @@ export const ECHO_REQUEST = 128;
 export const ECHO_REPLY = 129;
 /** Multicast listeners (RFC 2710, RFC 3810): query, report, done, report of version 2. */
 export const LISTENER_QUERY = 130;
+export const LISTENER_REPORT = 131;
 export const LISTENER_DONE = 132;
 export const LISTENER_REPORT_2 = 143;
 

@@ -1,20 +1,23 @@
 /**
- * Holds VMs to the IPv4 addresses that they were given: DHCP snooping, IP source guard and ARP inspection, as switches call it.
+ * Holds VMs to the addresses that they were given: DHCP snooping, IP source guard and ARP inspection, as switches call it.
  *
  *     IPv4  from the VM's own address, or from 0.0.0.0 to ask for one (UDP 68 → 67)
  *     ARP   from the VM's own addresses, or from 0.0.0.0 to probe (RFC 5227)
+ *     IPv6  where guests have it, from addresses that the VM has: see ipv6-guard.ts
  *     never from a DHCP server (UDP from 67 or 547, to a client's 68 or 546) or a router (RFC 6105: ICMPv6 134), nor with VLAN tags or SNAP,
  *           behind which all of it could hide; nor with an open checksum in what was looked at, which whoever completes it writes over
  *
- * Other protocols pass; IPv6 has no leases to go by. A VM keeps an address after its lease's time until another one gets it.
+ * Other protocols pass. A VM keeps an address after its lease's time until another one gets it.
  */
 import { u16 } from '../packet/bytes.ts';
 import * as arp from '../packet/arp.ts';
 import * as ethernet from '../packet/ethernet.ts';
 import * as ipv4 from '../packet/ipv4.ts';
 import * as udp from '../packet/udp.ts';
-import * as vnet from '../packet/vnet-header.ts';
 import type { Port } from '../link/port.ts';
+import type { Ipv6Guard } from './ipv6-guard.ts';
+import { Ipv6Headers } from './ipv6-headers.ts';
+import { openField } from './open-checksum.ts';
 
 const TYPE_VLAN = 0x8100;
 const TYPE_SERVICE_VLAN = 0x88a8;
@@ -23,16 +26,8 @@ const LONGEST_LLC = 1500;
 const SNAP = 0xaaaa;
 const DHCP_SERVER = 67;
 const DHCP_CLIENT = 68;
-const IPV6_HEADER = 40;
-const FRAGMENT = 44;
-const OFFSET_MASK = 0xfff8;
 const DHCPV6_CLIENT = 546;
 const DHCPV6_SERVER = 547;
-const ICMPV6 = 58;
-const ROUTER_ADVERTISEMENT = 134;
-/** Hop-by-hop, routing, destination options (RFC 8200 §4.1): what may stand in front of ICMPv6, and how many of them. */
-const EXTENSIONS: readonly number[] = [0, 43, 60];
-const EXTENSION_LIMIT = 8;
 /** Bytes of a UDP header that are looked at. */
 const UDP_PORTS = 4;
 /** And of another one: an ICMP message's type. */
@@ -54,10 +49,14 @@ class Lease {
 
 export class AddressGuard {
   readonly #bytes: Uint8Array;
+  /** Null where guests have no IPv6. */
+  readonly ipv6: Ipv6Guard | null;
   readonly #leases: Map<number, Lease> = new Map();
+  readonly #headers: Ipv6Headers = new Ipv6Headers();
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, ipv6: Ipv6Guard | null) {
     this.#bytes = bytes;
+    this.ipv6 = ipv6;
   }
 
   /** `address` belongs to this MAC address on whatever VM, for ever. */
@@ -74,6 +73,7 @@ export class AddressGuard {
 
   /** The VM is gone: its addresses wait for their MAC addresses, as the leases do. */
   forgetPort(port: Port): void {
+    this.ipv6?.holders.forgetPort(port);
     for (const lease of this.#leases.values()) if (lease.port === port) lease.port = null;
   }
 
@@ -86,19 +86,12 @@ export class AddressGuard {
     const type = ethernet.type(this.#bytes, at);
     const packet = at + ethernet.HEADER;
     const end = at + length;
-    const open = this.#openField(port, at);
+    const open = openField(this.#bytes, port, at);
     if (type === ethernet.TYPE_IPV4) return this.#ipv4(port, hi, lo, packet, end, open);
     if (type === ethernet.TYPE_ARP) return open === Infinity && this.#arp(port, hi, lo, packet, end);
-    if (type === ethernet.TYPE_IPV6) return this.#ipv6(packet, end, open);
+    if (type === ethernet.TYPE_IPV6) return this.#ipv6(port, hi, lo, packet, end, open);
     if (type <= LONGEST_LLC) return packet + 2 > end || u16(this.#bytes, packet) !== SNAP;
     return type !== TYPE_VLAN && type !== TYPE_SERVICE_VLAN;
-  }
-
-  /** Where a checksum will be written to the frame at `at`; Infinity for none. */
-  #openField(port: Port, at: number): number {
-    const header = at - vnet.VNET_HEADER;
-    if (!port.offload || (vnet.flags(this.#bytes, header) & vnet.NEEDS_CHECKSUM) === 0) return Infinity;
-    return at + vnet.checksumStart(this.#bytes, header) + vnet.checksumOffset(this.#bytes, header);
   }
 
   #holds(port: Port, hi: number, lo: number, address: number): boolean {
@@ -130,25 +123,20 @@ export class AddressGuard {
     return sender === 0 ? arp.operation(bytes, at) === arp.REQUEST : this.#holds(port, hi, lo, sender);
   }
 
-  /** Router advertisements in fragments need no look: nobody takes them (RFC 6980). */
-  #ipv6(at: number, end: number, open: number): boolean {
+  #ipv6(port: Port, hi: number, lo: number, at: number, end: number, open: number): boolean {
     const bytes = this.#bytes;
-    if (at + IPV6_HEADER > end) return false;
-    let next = bytes[at + 6]!;
-    let header = at + IPV6_HEADER;
-    let fragmented = false;
-    for (let i = 0; next === FRAGMENT || EXTENSIONS.includes(next); i++) {
-      if (i === EXTENSION_LIMIT || header + 8 > end) return false;
-      fragmented ||= next === FRAGMENT;
-      // What is no first fragment has no ports.
-      if (next === FRAGMENT && (u16(bytes, header + 2) & OFFSET_MASK) !== 0) return open >= header + 8;
-      const size = next === FRAGMENT ? 8 : 8 + bytes[header + 1]! * 8;
-      next = bytes[header]!;
-      header += size;
-    }
-    if (open < header + (next === ipv4.PROTOCOL_UDP ? UDP_PORTS : FIRST_WORD)) return false;
-    if (next === ICMPV6) return fragmented || (header < end && bytes[header] !== ROUTER_ADVERTISEMENT);
-    if (next !== ipv4.PROTOCOL_UDP) return true;
-    return header + UDP_PORTS <= end && u16(bytes, header) !== DHCPV6_SERVER && u16(bytes, header + 2) !== DHCPV6_CLIENT;
+    const headers = this.#headers;
+    if (!headers.read(bytes, at, end)) return false;
+    const isUdp = headers.protocol === ipv4.PROTOCOL_UDP;
+    const looked = headers.isRest ? 0 : isUdp ? UDP_PORTS : FIRST_WORD;
+    if (open < headers.payload + looked || !headers.isNoRouter(bytes, end, open)) return false;
+    if (isUdp && !headers.isRest && !this.#isNoServer(headers, end)) return false;
+    return this.ipv6 === null || this.ipv6.admits(port, hi, lo, at, end, headers, open);
+  }
+
+  #isNoServer(headers: Ipv6Headers, end: number): boolean {
+    const bytes = this.#bytes;
+    if (headers.payload + UDP_PORTS > end) return false;
+    return headers.sourcePort(bytes) !== DHCPV6_SERVER && headers.destinationPort(bytes) !== DHCPV6_CLIENT;
   }
 }

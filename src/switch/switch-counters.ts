@@ -7,8 +7,10 @@ export class SwitchCounters {
   badSource = 0;
   /** Source is the MAC address of another VM. */
   dropForeignMac = 0;
-  /** The guard by lease: IPv4 or ARP from an address that is not its VM's, answers of a DHCP server, router advertisements. */
+  /** The guard by lease: IP, ARP or neighbour discovery with an address that is not its VM's, answers of a DHCP server, router advertisements. */
   dropUnleased = 0;
+  /** The guard by MAC address: router advertisements for other VMs, whose router is the gateway. */
+  dropRouter = 0;
   /** For another VM, from one that is kept apart. */
   dropIsolated = 0;
   /** Broadcasts and multicasts beyond what one VM may have copied to all others, and frames beyond what it may have cut into small segments. */
@@ -33,6 +35,7 @@ export type Refusal =
   | 'badSource'
   | 'dropForeignMac'
   | 'dropUnleased'
+  | 'dropRouter'
   | 'dropIsolated'
   | 'dropStorm'
   | 'dropMalformed'

@@ -1,7 +1,7 @@
 /**
  * The Ethernet switch between the VMs' ports and the gateway.
  *
- *     source                  ─► must be the port's own: neither the gateway's nor another VM's; by `guard` its IPv4 address too
+ *     source                  ─► must be the port's own: neither the gateway's nor another VM's; by `guard` its IP addresses too
  *     to the gateway's MAC    ─► gateway
  *     broadcast               ─► gateway and every other port
  *     groups of IPv6          ─► every other port, and the gateway where it speaks IPv6
@@ -16,10 +16,14 @@ import * as ethernet from '../packet/ethernet.ts';
 import type { Mac } from '../packet/mac.ts';
 import { RateLimit } from '../runtime/rate-limit.ts';
 import type { FrameReceiver, Port } from '../link/port.ts';
+import type { IpAddress } from '../packet/address.ts';
 import { AddressGuard } from './address-guard.ts';
 import { Delivery } from './delivery.ts';
 import type { GatewayInput } from './gateway-input.ts';
+import { Ipv6Guard } from './ipv6-guard.ts';
+import { Ipv6Headers } from './ipv6-headers.ts';
 import { MacTable } from './mac-table.ts';
+import { openField } from './open-checksum.ts';
 import { type Refusal, SwitchCounters } from './switch-counters.ts';
 
 /** Milliseconds between renewals of a known address: learning per frame would cost a look-up per frame. */
@@ -33,7 +37,7 @@ export const SILENCE = 30_000;
 const COPIES = 200_000;
 const COPIES_BURST = 50_000;
 
-/** What a VM must not pretend to be: nobody, another VM's MAC address, also another IPv4 address than its lease's. */
+/** What a VM must not pretend to be: nobody, another VM's MAC address and a router of IPv6, also another IP address than its own. */
 export type Guard = 'off' | 'mac' | 'lease';
 
 export interface SwitchOptions {
@@ -48,6 +52,8 @@ export interface SwitchOptions {
   readonly mtu?: number;
   /** Default `off`. */
   readonly guard?: Guard;
+  /** The gateway's addresses of IPv6, the first of them in the network's prefix, where guests have IPv6. */
+  readonly ipv6?: readonly IpAddress[];
   /** VMs reach the gateway and not each other. Default false. */
   readonly isolation?: boolean;
 }
@@ -56,7 +62,7 @@ export class Switch implements FrameReceiver {
   readonly ports: Set<Port> = new Set();
   readonly counters: SwitchCounters = new SwitchCounters();
   readonly macs: MacTable;
-  /** Who may use which IPv4 address; null without the guard. */
+  /** Who may use which IP address; null without the guard. */
   readonly leases: AddressGuard | null;
   readonly #bytes: Uint8Array;
   readonly #gateway: GatewayInput;
@@ -64,6 +70,8 @@ export class Switch implements FrameReceiver {
   readonly #gatewayLo: number;
   readonly #now: () => number;
   readonly #isolation: boolean;
+  /** Where the gateway is the only router; null where that is not looked at here. */
+  readonly #headers: Ipv6Headers | null;
   readonly #delivery: Delivery;
   readonly #storm: RateLimit<Port> = new RateLimit(COPIES, COPIES_BURST);
   /** The source learned last: nearly every frame comes from it. */
@@ -73,15 +81,18 @@ export class Switch implements FrameReceiver {
   #lastSeen = 0;
 
   constructor(options: SwitchOptions) {
-    const { bytes, guard = 'off', mtu = 1500, isolation = false } = options;
+    const { bytes, guard = 'off', mtu = 1500, isolation = false, ipv6, now } = options;
     this.#bytes = bytes;
     this.#gateway = options.gateway;
     this.#gatewayHi = options.gatewayMac.hi;
     this.#gatewayLo = options.gatewayMac.lo;
-    this.#now = options.now;
+    this.#now = now;
     this.#isolation = isolation;
     this.macs = new MacTable(guard === 'off' ? 0 : guard === 'mac' ? SILENCE : Infinity);
-    this.leases = guard === 'lease' ? new AddressGuard(bytes) : null;
+    const portOf = (hi: number, lo: number): Port | null => this.portOf(hi, lo);
+    const addresses = ipv6 === undefined ? null : new Ipv6Guard(bytes, { gateway: ipv6, portOf, now });
+    this.leases = guard === 'lease' ? new AddressGuard(bytes, addresses) : null;
+    this.#headers = guard === 'mac' && ipv6 !== undefined ? new Ipv6Headers() : null;
     const sum = options.sum ?? ((at, length, initial) => plainSum(bytes, at, length, initial));
     this.#delivery = new Delivery(bytes, sum, mtu, this.counters);
   }
@@ -102,6 +113,8 @@ export class Switch implements FrameReceiver {
     if (this.leases !== null && !this.leases.admits(port, sourceHi, sourceLo, at, length)) return this.#drop(port, 'dropUnleased');
     if (hi === this.#gatewayHi && lo === this.#gatewayLo) {
       this.#gateway.input(port, at, length);
+    } else if (this.#headers !== null && !this.#isNoRouter(this.#headers, port, at, length)) {
+      this.#drop(port, 'dropRouter');
     } else if (ethernet.isGroup(hi)) {
       const broadcast = ethernet.isBroadcast(hi, lo);
       this.#group(port, broadcast, at, length);
@@ -111,10 +124,17 @@ export class Switch implements FrameReceiver {
     }
   }
 
+  #isNoRouter(headers: Ipv6Headers, port: Port, at: number, length: number): boolean {
+    const bytes = this.#bytes;
+    if (ethernet.type(bytes, at) !== ethernet.TYPE_IPV6) return true;
+    const end = at + length;
+    return headers.read(bytes, at + ethernet.HEADER, end) && headers.isNoRouter(bytes, end, openField(bytes, port, at));
+  }
+
   #drop(port: Port, why: Refusal): void {
     this.counters[why]++;
     port.counters.rxDropped++;
-    if (why === 'dropForeignMac' || why === 'dropUnleased') port.counters.rxForged++;
+    if (why === 'dropForeignMac' || why === 'dropUnleased' || why === 'dropRouter') port.counters.rxForged++;
   }
 
   #isLast(port: Port, hi: number, lo: number): boolean {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { judgeCapture } from './capture-judge.ts';
 import { freePort, Gvproxy } from './gvproxy.ts';
+import { RAW, routerAdvertisement } from './ipv6-frames.ts';
 import { configured, GATEWAY, HOST, OWN, PREFIX, ROUTER } from './ipv6-guest.ts';
 import { randomBytes, serveFiles, serveHash, sha256 } from './host-servers.ts';
 import { Namespace } from './namespace.ts';
@@ -181,6 +182,14 @@ except ConnectionRefusedError:
         await other.succeed('ip', 'addr', 'add', `${OWN}/64`, 'dev', 'tap0');
         await configured(other, address);
         assert.match(await other.succeed('ip', '-6', 'addr', 'show', 'dev', 'tap0'), new RegExp(`${OWN}/64 .*dadfailed`));
+        // Nor a router of it, without any flag: the first VM goes on with what the gateway says.
+        await other.succeed('python3', '-c', RAW, '3', routerAdvertisement('fe80::5894:efff:fee4:cef'));
+        assert.match(await guest.succeed('ping', '-6', '-c', '1', '-W', '2', address), / 0% packet loss/);
+        assert.doesNotMatch(await guest.succeed('ip', '-6', 'addr', 'show', 'dev', 'tap0'), /fd66:/);
+        const routes = await guest.succeed('ip', '-6', 'route', 'show', 'default');
+        assert.ok(routes.includes(ROUTER) && !routes.includes('cef'), routes);
+        const stats = await succeed('curl', ['-sS', '--unix-socket', api, 'http:/unix/v1/counters']);
+        assert.match(stats, /"dropRouter":3\b/);
         await other.remove();
       });
 

@@ -2,7 +2,7 @@
 import { IpAddress } from '../../packet/address.ts';
 import * as dhcp from '../../packet/dhcpv6.ts';
 import type { Mac } from '../../packet/mac.ts';
-import type { Listener, Peer, ServiceHost } from '../../flow/listener.ts';
+import type { Listener, Peer, ServiceHost, Vm } from '../../flow/listener.ts';
 import { encodeName } from '../dns/name.ts';
 import type { Client6, LeasePool6 } from './lease-pool.ts';
 
@@ -28,7 +28,7 @@ export interface Dhcp6Options {
   readonly mac: Mac;
   readonly searchDomains: readonly string[];
   /** A guest was given an address. */
-  readonly leased?: (mac: Mac, address: IpAddress) => void;
+  readonly leased?: (mac: Mac, address: IpAddress, vm: Vm) => void;
 }
 
 export class Dhcp6Counters {
@@ -162,7 +162,7 @@ export class Dhcp6Server {
   #bound({ client, associations }: Exchange): dhcp.Options {
     return associations.map(({ id, addresses }) => {
       const address = this.#options.pool.bind(client, id);
-      if (address !== undefined) this.#options.leased?.(client.mac, address);
+      if (address !== undefined) this.#options.leased?.(client.mac, address, client.vm);
       return this.#association(id, address, addresses);
     });
   }
