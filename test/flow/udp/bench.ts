@@ -7,10 +7,10 @@
 import { FlowPolicy } from '../../../src/flow/policy.ts';
 import type { UdpGateway } from '../../../src/flow/udp/context.ts';
 import { UdpEngine } from '../../../src/flow/udp/engine.ts';
-import { Neighbour } from '../../../src/gateway/neighbour.ts';
+import type { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { InboundPacket } from '../../../src/gateway/packet.ts';
 import type { DatagramEndpoint, DatagramReport, EndpointHandler, HostNetwork, Spans } from '../../../src/host/endpoint.ts';
-import { IpAddress, MAPPED, parseIpv4 } from '../../../src/packet/address.ts';
+import { IpAddress, parseIpv4 } from '../../../src/packet/address.ts';
 import { sum } from '../../../src/packet/checksum.ts';
 import * as ipv4 from '../../../src/packet/ipv4.ts';
 import * as udp from '../../../src/packet/udp.ts';
@@ -19,6 +19,7 @@ import { SeededRandom } from '../../../src/runtime/clock.ts';
 import { TimerWheel } from '../../../src/runtime/timer-wheel.ts';
 import { EAGAIN, ECONNREFUSED } from '../../../src/system/errno.ts';
 import { FakePort } from '../../fake-port.ts';
+import { addressOf, describe, guestAt, ipHeader, loopback, textOf } from './speak.ts';
 
 export function address(text: string): number {
   return parseIpv4(text)!;
@@ -110,20 +111,21 @@ export interface BenchOptions {
   host?: (arena: Arena) => HostNetwork;
   /** Instead of keeping what goes to the fragmenter in `large`. */
   sendIpv4?: (arena: Arena) => UdpGateway['sendIpv4'];
+  sendIpv6?: (arena: Arena) => UdpGateway['sendIpv6'];
 }
 
 export class Bench {
   readonly arena: Arena = new Arena(64 << 20);
   readonly timers: TimerWheel = new TimerWheel(0);
   readonly port: FakePort = new FakePort(this.arena);
-  readonly neighbour: Neighbour = new Neighbour(0, 0, MAPPED, address('192.168.127.2'));
+  readonly neighbour: Neighbour = guestAt('192.168.127.2');
   readonly endpoints: FakeDatagram[] = [];
   readonly targets: string[] = [];
   readonly unreachable: number[] = [];
   readonly relayed: { type: number; code: number; mtu: number; from: string; quoted: Buffer }[] = [];
   readonly large: { destination: number; length: number; data: Buffer; macHi: number }[] = [];
   readonly policy: FlowPolicy = new FlowPolicy({
-    nat: [[IpAddress.parse('192.168.127.254')!, IpAddress.parse('127.0.0.1')!]],
+    nat: [[addressOf('192.168.127.254'), IpAddress.parse(loopback())!]],
     allowLinkLocal: false,
   });
   readonly engine: UdpEngine;
@@ -136,8 +138,8 @@ export class Bench {
     const { arena } = this;
     this.neighbour.port = this.port;
     const host = {
-      openDatagram: (target: { toString(): string }, port: number, local: number, handler: EndpointHandler): DatagramEndpoint | number => {
-        this.targets.push(`${target.toString()}:${port} from ${local}`);
+      openDatagram: (target: IpAddress, port: number, local: number, handler: EndpointHandler): DatagramEndpoint | number => {
+        this.targets.push(`${textOf(target)}:${port} from ${local}`);
         if (this.answer < 0) return this.answer;
         const endpoint = new FakeDatagram(arena, handler);
         this.endpoints.push(endpoint);
@@ -156,18 +158,23 @@ export class Bench {
         gateway: {
           macHi: 0x5a94,
           macLo: 0xefe40cdd | 0,
-          mtu: 1500,
-          sourceFor: () => IpAddress.parse('192.168.127.1')!,
+          mtu: 1480 + ipHeader(),
+          sourceFor: () => addressOf('192.168.127.1'),
           isOutside: ({ w3 }) => w3 >>> 24 !== 127 && w3 >>> 24 !== 192,
           isLocal: ({ w3 }) => w3 === address('192.168.127.1'),
           icmp: {
             unreachable: (_packet, code) => void this.unreachable.push(code),
             relay: (packet, type, code, mtu, from) => {
               const quoted = Buffer.from(packet.bytes.subarray(packet.header, packet.end));
-              this.relayed.push({ type, code, mtu, from: from?.toString() ?? 'gateway', quoted });
+              this.relayed.push({ type, code, mtu, from: from === null ? 'gateway' : textOf(from), quoted });
             },
           },
-          sendIpv6: () => false,
+          sendIpv6:
+            options.sendIpv6?.(arena) ??
+            ((to, _s0, _s1, _s2, _s3, _d0, _d1, _d2, destination, _protocol, at, length) => {
+              this.large.push({ destination, length, data: Buffer.from(arena.bytes.subarray(at, at + length)), macHi: to.macHi });
+              return true;
+            }),
           sendIpv4:
             options.sendIpv4?.(arena) ??
             ((to, _source, destination, _protocol, at, length) => {
@@ -183,7 +190,7 @@ export class Bench {
   /** A datagram of the guest within a batch; `length` overrides the UDP length field. */
   input(to: string, port: number, data: string | Buffer, options: InputOptions = {}): void {
     const payload = Buffer.from(data);
-    const at = this.#at + this.#offset + ipv4.HEADER;
+    const at = this.#at + this.#offset + ipHeader();
     const { bytes } = this.arena;
     udp.write(bytes, at, options.from ?? 5000, port, options.length ?? udp.HEADER + payload.length);
     bytes.set(payload, at + udp.HEADER);
@@ -191,26 +198,12 @@ export class Bench {
     packet.bytes = bytes;
     packet.port = this.port;
     packet.neighbour = this.neighbour;
-    packet.header = at - ipv4.HEADER;
     packet.payload = at;
     packet.end = at + udp.HEADER + payload.length;
     packet.protocol = ipv4.PROTOCOL_UDP;
     packet.ttl = options.ttl ?? 64;
-    ipv4.write(
-      bytes,
-      packet.header,
-      packet.end - packet.header,
-      0,
-      options.df === false ? 0 : ipv4.FLAG_DF,
-      packet.ttl,
-      ipv4.PROTOCOL_UDP,
-      address(options.source ?? '192.168.127.2'),
-      address(to),
-    );
-    packet.source2 = packet.destination2 = MAPPED;
-    packet.source3 = address(options.source ?? '192.168.127.2');
-    packet.destination3 = address(to);
-    this.#offset += 64 + payload.length;
+    describe(packet, addressOf(options.source ?? '192.168.127.2'), addressOf(to), options.df !== false);
+    this.#offset += 84 + payload.length;
     this.engine.input(packet);
   }
 

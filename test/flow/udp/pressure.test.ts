@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ReportKind } from '../../../src/gateway/guest-report.ts';
 import { guestReport } from '../reports.ts';
-import { Neighbour } from '../../../src/gateway/neighbour.ts';
 import { Ipv4Output } from '../../../src/gateway/ipv4-output.ts';
+import { Ipv6Output } from '../../../src/gateway/ipv6-output.ts';
 import type { DatagramEndpoint } from '../../../src/host/endpoint.ts';
 import { type FrameSink, MemoryPort } from '../../../src/link/memory-port.ts';
 import type { Arena } from '../../../src/runtime/arena.ts';
 import { SeededRandom } from '../../../src/runtime/clock.ts';
-import { IpAddress, MAPPED } from '../../../src/packet/address.ts';
 import * as ipv4 from '../../../src/packet/ipv4.ts';
 import { ENETUNREACH } from '../../../src/system/errno.ts';
 import { FakePort } from '../../fake-port.ts';
-import { address, Bench, FakeDatagram } from './bench.ts';
+import { Bench, FakeDatagram } from './bench.ts';
+import { addressOf, guestAt, headers, ipHeader, sourceOf, speaksIpv6 } from './speak.ts';
 
 /** A guest that scans: `count` conversations of one datagram each, a hundred to the batch. */
 function scan(bench: Bench, count: number): void {
@@ -35,7 +35,7 @@ test('a scan does not push out conversations that talk', () => {
   scan(bench, 1000);
   assert.equal(bench.endpoints[0]!.closed, false);
   bench.answerWith(bench.endpoints[0]!, 'still here');
-  assert.equal(bench.port.take().at(-1)!.subarray(42).toString(), 'still here');
+  assert.equal(bench.port.take().at(-1)!.subarray(headers()).toString(), 'still here');
 });
 
 test('of conversations that all talk the one quiet longest makes room', () => {
@@ -73,10 +73,10 @@ test('a guest that opens thousands of conversations in one batch gets some of th
 
 test("a VM's flood of conversations does not end another VM's", () => {
   const bench = new Bench(100);
-  const other = new Neighbour(0, 0, MAPPED, address('192.168.127.3'));
+  const other = guestAt('192.168.127.3');
   other.port = new FakePort(bench.arena, 1);
   const open = (port: number): unknown =>
-    bench.engine.openFromHost(other, port, IpAddress.parse('1.1.1.1')!, 53, new FakeDatagram(bench.arena, { onReady: () => {} }));
+    bench.engine.openFromHost(other, port, addressOf('1.1.1.1'), 53, new FakeDatagram(bench.arena, { onReady: () => {} }));
   scan(bench, 100);
   for (let port = 1; port <= 50; port++) assert.notEqual(open(port), null);
   scan(bench, 1000);
@@ -105,8 +105,8 @@ test("a guest's port unreachable ends the conversation it is about, and no other
   const report = {
     kind: ReportKind.PORT_UNREACHABLE,
     protocol: ipv4.PROTOCOL_UDP,
-    source: '1.1.1.1',
-    destination: '192.168.127.2',
+    source: addressOf('1.1.1.1').toString(),
+    destination: addressOf('192.168.127.2').toString(),
     sourcePort: 9,
     destinationPort: 5000,
   };
@@ -139,7 +139,7 @@ test('a conversation that waited for a port goes on when its guest moves to anot
   bench.neighbour.port = other;
   bench.answerWith(bench.endpoints[0]!, 'two');
   assert.deepEqual(
-    other.take().map((frame) => frame.subarray(42).toString()),
+    other.take().map((frame) => frame.subarray(headers()).toString()),
     ['one', 'two'],
   );
 });
@@ -166,8 +166,13 @@ test('nothing of large datagrams is lost on the way to a guest that keeps up, no
         const output = new Ipv4Output(arena, { hi: 0x5a94, lo: 1 }, 1500, new SeededRandom(3));
         return (...args) => output.send(...args);
       },
+      sendIpv6: (arena: Arena) => {
+        const output = new Ipv6Output(arena, { hi: 0x5a94, lo: 1 }, 1500, new SeededRandom(3));
+        return (...args) => output.send(...args);
+      },
     });
-    const sink: FrameSink = (_bytes, _at, length) => void frames.push(length - 34);
+    const isCut = (bytes: Uint8Array, at: number): boolean => speaksIpv6() && bytes[at + 20] === 44;
+    const sink: FrameSink = (bytes, at, length) => void frames.push(length - 14 - ipHeader() - (isCut(bytes, at) ? 8 : 0));
     const receiver = {
       frame: () => {},
       endOfBatch: () => {},
@@ -196,14 +201,14 @@ test('nothing of large datagrams is lost on the way to a guest that keeps up, no
 test('a conversation opened from the host carries both ways and shows its source', () => {
   const bench = new Bench();
   const endpoint = new FakeDatagram(bench.arena, { onReady: () => {} });
-  const from = IpAddress.parse('192.168.127.1')!;
+  const from = addressOf('192.168.127.1');
   const open = (with_: DatagramEndpoint): unknown => bench.engine.openFromHost(bench.neighbour, 5000, from, 40_000, with_);
   assert.notEqual(open(endpoint), null);
   assert.equal(open(new FakeDatagram(bench.arena, { onReady: () => {} })), null, 'one conversation per addresses');
   bench.answerWith(endpoint, 'from outside');
   const [frame] = bench.port.take();
-  assert.equal(ipv4.source(frame!, 14), address('192.168.127.1'));
-  assert.equal(frame!.subarray(42).toString(), 'from outside');
+  assert.equal(sourceOf(frame!), '192.168.127.1');
+  assert.equal(frame!.subarray(headers()).toString(), 'from outside');
   bench.send('192.168.127.1', 40_000, 'answer');
   assert.deepEqual(endpoint.sent.map(String), ['answer']);
 });
@@ -212,9 +217,9 @@ test('a conversation opened from the host finds room in a full table, and closin
   const bench = new Bench(2);
   scan(bench, 2);
   const endpoint = new FakeDatagram(bench.arena, { onReady: () => {} });
-  const guest = new Neighbour(0, 0, MAPPED, address('192.168.127.3'));
+  const guest = guestAt('192.168.127.3');
   guest.port = bench.port;
-  assert.notEqual(bench.engine.openFromHost(guest, 1, IpAddress.parse('192.168.127.1')!, 1, endpoint), null);
+  assert.notEqual(bench.engine.openFromHost(guest, 1, addressOf('192.168.127.1'), 1, endpoint), null);
   assert.equal(bench.engine.size, 2);
   bench.engine.close();
   assert.equal(endpoint.closed, true);

@@ -7,6 +7,7 @@ import { KernelNetwork } from '../../../src/host/kernel-network.ts';
 import { TurnLoop } from '../../../src/runtime/turn-loop.ts';
 import { EAGAIN, ECONNREFUSED, EMSGSIZE, ENETUNREACH, ENOBUFS } from '../../../src/system/errno.ts';
 import { address, Bench } from './bench.ts';
+import { ipHeader, loopback, speaksIpv6 } from './speak.ts';
 
 /** Sends ten datagrams in one batch to a host that answers sends as scripted. */
 function batch(...script: number[]): Bench {
@@ -82,7 +83,7 @@ test('more datagrams than one batch of the arena chain are all sent, in order', 
 });
 
 test('a batch to a closed port of the real host comes back as port unreachable', async () => {
-  const probe = createSocket('udp4').bind(0, '127.0.0.1');
+  const probe = createSocket(speaksIpv6() ? 'udp6' : 'udp4').bind(0, loopback());
   await once(probe, 'listening');
   const { port } = probe.address();
   probe.close();
@@ -102,8 +103,8 @@ test('a batch to a closed port of the real host comes back as port unreachable',
     }
     assert.ok(bench.relayed.length > 0, 'nothing was told');
     for (const { type, code, from, quoted } of bench.relayed) {
-      assert.deepEqual([type, code, from], [3, 3, '192.168.127.254']);
-      assert.match(quoted.subarray(28).toString(), /^\d$/);
+      assert.deepEqual([type, code, from], [...(speaksIpv6() ? [1, 4] : [3, 3]), '192.168.127.254']);
+      assert.match(quoted.subarray(ipHeader() + 8).toString(), /^\d$/);
     }
     assert.deepEqual(bench.unreachable, [], 'told once');
     assert.equal(bench.engine.counters.dropHostBusy, 0);
@@ -114,7 +115,7 @@ test('a batch to a closed port of the real host comes back as port unreachable',
 });
 
 test('a burst to an open port of the real host arrives whole, empty datagrams included', async () => {
-  const server = createSocket('udp4').bind(0, '127.0.0.1');
+  const server = createSocket(speaksIpv6() ? 'udp6' : 'udp4').bind(0, loopback());
   await once(server, 'listening');
   const heard: string[] = [];
   server.on('message', (message) => heard.push(message.toString()));
