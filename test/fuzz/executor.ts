@@ -86,7 +86,7 @@ export class Execution {
     this.#vms = Array.from({ length: VMS }, (_, i) => ({
       mac: parseMac(`5a:94:ef:e4:01:0${i}`)!,
       address: SUBNET + 10 + i,
-      judge: new Judge(world.mtu, world.ipv6),
+      judge: new Judge(world),
       port: null,
       spoiled: false,
       last: new Uint8Array(0),

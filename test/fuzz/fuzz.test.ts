@@ -47,14 +47,14 @@ function segment(): Uint8Array {
 
 test('the judge takes a good frame, and none with a flaw', () => {
   const good = segment();
-  assert.ok(new Judge(1500).frame(good, 0, good.length) !== null);
+  assert.ok(new Judge({ mtu: 1500 }).frame(good, 0, good.length) !== null);
   for (let at = 14; at < good.length; at++) {
     const flawed = Uint8Array.from(good);
     flawed[at]! ^= 0x10;
-    assert.throws(() => new Judge(1500).frame(flawed, 0, flawed.length), Verdict, `byte ${at}`);
+    assert.throws(() => new Judge({ mtu: 1500 }).frame(flawed, 0, flawed.length), Verdict, `byte ${at}`);
   }
-  assert.throws(() => new Judge(1500).frame(good, 0, good.length - 1), Verdict, 'cut off');
-  assert.throws(() => new Judge(48).frame(good, 0, good.length), Verdict, 'longer than the MTU');
+  assert.throws(() => new Judge({ mtu: 1500 }).frame(good, 0, good.length - 1), Verdict, 'cut off');
+  assert.throws(() => new Judge({ mtu: 48 }).frame(good, 0, good.length), Verdict, 'longer than the MTU');
 });
 
 test('the judge tells the bytes of a host from others, also in fragments', () => {
@@ -67,13 +67,13 @@ test('the judge tells the bytes of a host from others, also in fragments', () =>
     frames.mendChecksums(frame);
     return frame;
   };
-  assert.ok(new Judge(1500).frame(datagram(0xe0), 0, 52) !== null);
-  assert.throws(() => new Judge(1500).frame(datagram(0x1f), 0, 52), /byte 31 from a host that did not send it/);
+  assert.ok(new Judge({ mtu: 1500 }).frame(datagram(0xe0), 0, 52) !== null);
+  assert.throws(() => new Judge({ mtu: 1500 }).frame(datagram(0x1f), 0, 52), /byte 31 from a host that did not send it/);
   const late = frames.packet({ mac: GATEWAY_MAC, source: HOST_ADDRESS, destination: SUBNET + 10 }, 17, new Uint8Array(8));
   late[21] = 2;
   frames.mendChecksums(late);
   late.set([0, 0], 24);
-  assert.throws(() => new Judge(1500).frame(late, 0, late.length), Verdict, 'a fragment without the one before');
+  assert.throws(() => new Judge({ mtu: 1500 }).frame(late, 0, late.length), Verdict, 'a fragment without the one before');
 });
 
 test('the judge of IPv6 takes a good packet, and none with a flaw', () => {
@@ -85,16 +85,16 @@ test('the judge of IPv6 takes a good packet, and none with a flaw', () => {
   const from = { mac: GATEWAY_MAC, source: HOST6, destination: global6(0) };
   const good = frames6.packet6(from, 6, bytes);
   frames.mendChecksums(good);
-  assert.ok(new Judge(1500, true).frame(good, 0, good.length) !== null);
-  assert.throws(() => new Judge(1500).frame(good, 0, good.length), /ethertype 34525/, 'where there is no IPv6');
+  assert.ok(new Judge({ mtu: 1500, ipv6: true }).frame(good, 0, good.length) !== null);
+  assert.throws(() => new Judge({ mtu: 1500 }).frame(good, 0, good.length), /ethertype 34525/, 'where there is no IPv6');
   for (let at = 14; at < good.length; at++) {
     const flawed = Uint8Array.from(good);
     flawed[at]! ^= 0x10;
-    assert.throws(() => new Judge(1500, true).frame(flawed, 0, flawed.length), Verdict, `byte ${at}`);
+    assert.throws(() => new Judge({ mtu: 1500, ipv6: true }).frame(flawed, 0, flawed.length), Verdict, `byte ${at}`);
   }
-  assert.throws(() => new Judge(1280, true).frame(frames6.packet6(from, 6, new Uint8Array(1241)), 0, 1295), /MTU 1280/);
+  assert.throws(() => new Judge({ mtu: 1280, ipv6: true }).frame(frames6.packet6(from, 6, new Uint8Array(1241)), 0, 1295), /MTU 1280/);
   const late = frames6.packet6(from, 17, new Uint8Array(8), [frames6.fragment(8, false, 1)]);
-  assert.throws(() => new Judge(1500, true).frame(late, 0, late.length), /a fragment at 8 behind undefined/);
+  assert.throws(() => new Judge({ mtu: 1500, ipv6: true }).frame(late, 0, late.length), /a fragment at 8 behind undefined/);
 });
 
 test('the judge of IPv6 knows what a router and a neighbour say, and with how many hops', () => {
@@ -102,7 +102,7 @@ test('the judge of IPv6 knows what a router and a neighbour say, and with how ma
   const said = (source: IpAddress, hops: number, ...bytes: number[]): void => {
     const frame = frames6.packet6({ mac: GATEWAY_MAC, source, destination: linkLocal6(0), hops }, 58, Uint8Array.from(bytes));
     frames.mendChecksums(frame);
-    new Judge(1500, true).frame(frame, 0, frame.length);
+    new Judge({ mtu: 1500, ipv6: true }).frame(frame, 0, frame.length);
   };
   const padding = Array.from({ length: 12 }, () => 0);
   const advertisement = [134, 0, 0, 0, ...padding];
@@ -112,6 +112,34 @@ test('the judge of IPv6 knows what a router and a neighbour say, and with how ma
   assert.throws(() => said(router, 255, ...advertisement, 1, 2, 0, 0, 0, 0, 0, 0), /malformed options/);
   assert.throws(() => said(router, 255, 137, 0, 0, 0, ...padding), /ICMPv6 type 137/);
   assert.throws(() => said(router, 64, 1, 4, 0, 0, 0, 0, 0, 0, 0x60), /quotes 1 bytes/);
+});
+
+test('the judge hears what VMs must not hear of each other', () => {
+  const mac = { hi: 0x5a94, lo: 0xefe40101 };
+  const apart = new Judge({ mtu: 1500, isolation: true });
+  const guarded = new Judge({ mtu: 1500, ipv6: true, guard: 'lease' });
+  const datagram = (from: number, to: number, source: number): Uint8Array =>
+    frames.packet({ mac, source, destination: -1 }, 17, frames.udpBytes(from, to, new Uint8Array(8)));
+  const group = { mac, source: linkLocal6(1), destination: IpAddress.parse('ff02::1')! };
+  const own = datagram(9, 9, SUBNET + 11);
+  assert.throws(() => apart.frame(own, 0, own.length), /kept apart/);
+  assert.equal(guarded.frame(own, 0, own.length), null);
+  const tagged = Uint8Array.from(own);
+  tagged.set([0x81, 0], 12);
+  const claim = frames.arpFrame(mac, SUBNET + 10, new Step(Uint8Array.of(0, 0, 2, ...new Uint8Array(13))));
+  const advertisement = Uint8Array.of(134, 0, 0, 0, ...new Uint8Array(12));
+  const hidden = [{ type: 60, bytes: Uint8Array.of(0, 0, 1, 4, 0, 0, 0, 0) }];
+  const forbidden: [Uint8Array, RegExp][] = [
+    [datagram(9, 9, SUBNET + 10), /IPv4 of another VM's address/],
+    [datagram(9, 9, GATEWAY), /IPv4 of another VM's address/],
+    [datagram(67, 68, SUBNET + 11), /a DHCP server/],
+    [tagged, /VLAN/],
+    [claim, /ARP of another VM's address/],
+    [frames6.packet6(group, 58, advertisement), /is a router/],
+    [frames6.packet6(group, 58, advertisement, hidden), /is a router/],
+    [frames6.packet6(group, 17, frames.udpBytes(547, 546, new Uint8Array(8))), /a DHCP server/],
+  ];
+  for (const [frame, why] of forbidden) assert.throws(() => guarded.frame(frame, 0, frame.length), why);
 });
 
 test('addresses of IPv6 that have been leased are gone with their VM', async () => {

@@ -14,12 +14,16 @@ import * as udp from '../../src/packet/udp.ts';
 import { PROTOCOL_ICMPV6 } from '../../src/packet/ipv6.ts';
 import * as icmpv6 from '../../src/packet/icmpv6.ts';
 import { GATEWAY6, linkLocalOf } from './addresses6.ts';
+import { judgeForeign } from './judge-foreign.ts';
 import { judgeIcmp6, Reader6 } from './judge6.ts';
 import { HOST_TAG } from './memory-host.ts';
 import { Fragments, type Packet, Verdict } from './verdict.ts';
-import { GATEWAY, GATEWAY_MAC } from './world.ts';
+import { GATEWAY, GATEWAY_MAC, type World } from './world.ts';
 
 const OURS: readonly IpAddress[] = [IpAddress.v4(GATEWAY), GATEWAY6, linkLocalOf(GATEWAY_MAC)];
+
+/** What there may be in a world. */
+export type Judged = Pick<World, 'mtu'> & Partial<Pick<World, 'ipv6' | 'isolation' | 'guard'>>;
 
 /** Judges what one VM is sent; puts fragments together. */
 export class Judge {
@@ -27,10 +31,14 @@ export class Judge {
   readonly #fragments: Fragments = new Fragments();
   /** Null: nothing of IPv6 may come. */
   readonly #reader6: Reader6 | null;
+  readonly #isolation: boolean;
+  readonly #guarded: boolean;
 
-  constructor(mtu: number, ipv6 = false) {
+  constructor({ mtu, ipv6 = false, isolation = false, guard = 'mac' }: Judged) {
     this.#mtu = mtu;
     this.#reader6 = ipv6 ? new Reader6(mtu) : null;
+    this.#isolation = isolation;
+    this.#guarded = guard === 'lease';
   }
 
   /** The packet, once it is whole; null for ARP, for fragments, and for frames that other VMs have sent. */
@@ -38,8 +46,12 @@ export class Judge {
     if (length < ethernet.HEADER) throw new Verdict(`a frame of ${length} bytes`);
     const isOurs =
       ethernet.macHi(bytes, at, ethernet.SOURCE) === GATEWAY_MAC.hi && ethernet.macLo(bytes, at, ethernet.SOURCE) === GATEWAY_MAC.lo;
-    // The switch passes on what another VM has sent, as it is.
-    if (!isOurs) return null;
+    if (!isOurs) {
+      // The switch passes on what another VM has sent, as it is.
+      if (this.#isolation) throw new Verdict('a frame of another VM, where they are kept apart');
+      if (this.#guarded) judgeForeign(bytes.slice(at, at + length));
+      return null;
+    }
     const type = ethernet.type(bytes, at);
     const packet = bytes.slice(at + ethernet.HEADER, at + length);
     if (type === ethernet.TYPE_ARP) return this.#arp(packet);

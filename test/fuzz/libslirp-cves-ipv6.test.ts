@@ -54,7 +54,7 @@ class Guest {
   ack = 0;
 
   constructor(world: World = new World(4), number = 0) {
-    const judge = new Judge(world.mtu, true);
+    const judge = new Judge(world);
     this.world = world;
     this.number = number;
     this.mac = parseMac(`5a:94:ef:e4:01:0${number}`)!;

@@ -48,7 +48,7 @@ class Guest {
   ack = 0;
 
   constructor() {
-    const judge = new Judge(this.world.mtu);
+    const judge = new Judge(this.world);
     this.port = this.world.attach('guest', (bytes, at, length) => {
       const packet = judge.frame(bytes, at, length);
       if (packet !== null) this.heard.push(packet);

@@ -31,7 +31,7 @@ class Newcomer {
 
   constructor(world: World) {
     this.#world = world;
-    const judge = new Judge(world.mtu, world.ipv6);
+    const judge = new Judge(world);
     const port = world.attach('newcomer', (bytes, at, length) => {
       try {
         const packet = judge.frame(bytes, at, length);

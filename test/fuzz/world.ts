@@ -7,7 +7,7 @@
  * A world lasts for many programs. After each it must be as at the start: `rest` lets time pass and says what is left over.
  */
 import { IpAddress, parseIpv4 } from '../../src/packet/address.ts';
-import { parseMac } from '../../src/packet/mac.ts';
+import { formatMac, type Mac, parseMac } from '../../src/packet/mac.ts';
 import { Arena } from '../../src/runtime/arena.ts';
 import { arenaSum } from '../../src/runtime/arena-checksum.ts';
 import { ManualClock, SeededRandom } from '../../src/runtime/clock.ts';
@@ -64,8 +64,8 @@ interface Nature {
 }
 
 /**
- * The worlds there are: the third is short of memory and of table space, so that refusals are found; in the fourth VMs are guarded.
- * The others are the same with IPv6, the last without IPv4.
+ * The worlds there are: the third is short of memory and of table space, so that refusals are found; in the fourth VMs are guarded and
+ * kept apart. The others are the same with IPv6, but that those guarded hear each other; the last is without IPv4.
  */
 const WORLDS: readonly Nature[] = [
   { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024 },
@@ -74,7 +74,7 @@ const WORLDS: readonly Nature[] = [
   { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, guard: 'lease', isolation: true },
   { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, ipv6: true },
   { mtu: 1280, arena: 20 << 20, flows: 24, linkWindow: 512 * 1024, ipv6: true },
-  { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, ipv6: true, guard: 'lease', isolation: true },
+  { mtu: 1500, arena: 128 << 20, flows: 65_536, linkWindow: 512 * 1024, ipv6: true, guard: 'lease' },
   { mtu: 65_520, arena: 128 << 20, flows: 65_536, linkWindow: 2 << 20, ipv6: true, ipv4: false },
 ];
 export const WORLD_COUNT: number = WORLDS.length;
@@ -112,6 +112,8 @@ export class World {
   readonly leases: LeasePool;
   readonly ipv4: boolean;
   readonly ipv6: boolean;
+  readonly guard: Guard;
+  readonly isolation: boolean;
   /** Null without IPv6. */
   readonly dhcp6: { readonly server: Dhcp6Server; readonly leases: LeasePool6 } | null;
   readonly forward: ForwardCounters = new ForwardCounters();
@@ -132,6 +134,8 @@ export class World {
     this.mtu = mtu;
     this.ipv4 = ipv4;
     this.ipv6 = ipv6;
+    this.guard = guard;
+    this.isolation = isolation;
     const arena = new CountingArena(size);
     this.arena = arena;
     const timers = new TimerWheel(this.clock.now());
@@ -157,8 +161,13 @@ export class World {
     const now = (): number => timers.now;
     this.switch = new Switch({ bytes: arena.bytes, sum, mtu, gatewayMac: GATEWAY_MAC, gateway, now, guard, isolation });
     // The programs' VMs, and the newcomer that comes when they have gone, need not ask.
-    for (let i = 0; i < 10; i++) this.switch.leases?.reserve(SUBNET + 10 + i, 0x5a94, 0xefe40100 + i);
-    this.switch.leases?.reserve(NEWCOMER, NEWCOMER_MAC.hi, NEWCOMER_MAC.lo);
+    const statics = new Map<number, string>();
+    const reserve = (address: number, { hi, lo }: Mac): void => {
+      this.switch.leases?.reserve(address, hi, lo);
+      if (guard === 'lease') statics.set(address, formatMac(hi, lo));
+    };
+    for (let i = 0; i < 10; i++) reserve(SUBNET + 10 + i, { hi: 0x5a94, lo: 0xefe40100 + i });
+    reserve(NEWCOMER, NEWCOMER_MAC);
     gateway.connect(this.switch);
     const nat = [
       [IpAddress.v4(HOST_ADDRESS), IpAddress.parse('127.0.0.1')!],
@@ -173,7 +182,7 @@ export class World {
     this.udp = new UdpEngine({ ...shared, maxFlows: flows }, wake);
     this.echo = new EchoForwarder(shared, wake);
     wireFlows(gateway, this.tcp, this.udp, this.echo);
-    this.leases = new LeasePool({ subnet: SUBNET, mask: MASK, reserved: [GATEWAY, HOST_ADDRESS], statics: new Map(), now });
+    this.leases = new LeasePool({ subnet: SUBNET, mask: MASK, reserved: [GATEWAY, HOST_ADDRESS], statics, now });
     gateway.onDetached((port) => this.leases.detached(port));
     const leased = (mac: string, address: number, vm: Port): void => {
       const { hi, lo } = parseMac(mac)!;
