@@ -25,7 +25,7 @@ test('a million frames of each kind of traffic allocate nothing per frame', () =
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Line);
-  assert.equal(lines.length, 18, stdout);
+  assert.equal(lines.length, 20, stdout);
   for (const { name, bytes, frames, rounds } of lines) {
     assert.ok(frames >= 1_000_000, `${name}: ${frames} frames`);
     assert.ok(bytes <= frames * PER_FRAME + rounds * PER_ROUND, `${name}: ${bytes} bytes for ${frames} frames in ${rounds} rounds`);
