@@ -92,10 +92,9 @@ export class Segmentation {
   #pseudo(at: number, frame: SuperFrame, length: number): number {
     const header = at + frame.network;
     const protocol = frame.isUdp ? ipv4.PROTOCOL_UDP : ipv4.PROTOCOL_TCP;
-    const addresses = frame.isIpv6 ? header + IPV6_ADDRESSES : header + 12;
+    if (frame.isIpv6) return this.#sum(header + IPV6_ADDRESSES, 32, protocol + length);
     let total = protocol + length;
-    for (let word = addresses; word < addresses + (frame.isIpv6 ? 32 : 8); word += 4)
-      total = fold(total + fold(i32(this.#bytes, word) >>> 0));
+    for (let word = header + 12; word < header + 20; word += 4) total = fold(total + fold(i32(this.#bytes, word) >>> 0));
     return total;
   }
 }
