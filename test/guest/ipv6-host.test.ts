@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { configured, GATEWAY, HOST, OWN, PREFIX } from './ipv6-guest.ts';
 import { Ipv6World } from './ipv6-world.ts';
+import { succeed } from './process.ts';
 import { missing } from './requirement.ts';
 
 const PEER = 'fd77:2::2';
@@ -65,6 +66,12 @@ describe("a guest's IPv6 and the host's own", { skip }, () => {
     assert.equal(await curl(name, 'http://both.world.test:8080/', '-4'), 'peer 10.77.1.2\n');
     assert.equal(await say(name, PEER, 8081, 1000), `peer ${HOST_OUTSIDE} 1000\n`);
     assert.equal(await say(name, HOST, 8081, 1000), 'host ::1 1000\n');
+    // Conversations that just were, of both versions, each with the remote address that the guest knows.
+    assert.equal(await say(name, '192.168.127.254', 8081, 1), 'host 127.0.0.1 1\n');
+    const listing = await succeed('curl', ['-sS', '--fail', '--unix-socket', world.api, 'http:/unix/v1/flows']);
+    const { flows } = JSON.parse(listing) as { flows: { protocol: string; guest: string; remote: string; remotePort: number }[] };
+    const seen = flows.filter(({ remotePort }) => remotePort === 8081).map(({ guest, remote }) => `${guest} ${remote}`);
+    assert.deepEqual(seen.toSorted(), ['192.168.127.2 192.168.127.254', `${OWN} ${HOST}`, `${OWN} ${PEER}`].toSorted());
   });
 
   test('§3.2: reaches what nat of the configuration file says, by addresses of its network and others', async () => {
