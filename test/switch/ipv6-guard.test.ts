@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { IpAddress } from '../../src/packet/address.ts';
 import type { Guard } from '../../src/switch/switch.ts';
 import type { FakePortOptions } from '../fake-port.ts';
@@ -235,4 +236,38 @@ test('with the guard by MAC address no router but the gateway is heard of by VMs
   assert.ok(new World('off').says(0, ROUTER_ADVERTISEMENT('fe80::7')));
   const without = new Bench(2, { guard: 'mac' });
   assert.ok(without.send(0, ALL_NODES, mac(0), ROUTER_ADVERTISEMENT('fe80::7')), 'whose IPv6 is their own affair');
+});
+
+test('whatever VMs send, nothing is thrown, each has its share of addresses, and nobody has what is made of another’s MAC address', () => {
+  const world = new World('lease');
+  const { holders } = world.switch.leases!.ipv6!;
+  const own = fc.constantFrom(derived(0), derived(1), derived(1, 'fe80'), FREE, '::', `${PREFIX}::1`);
+  const made = fc.integer({ min: 0, max: 0xffff }).map((n) => `${PREFIX}::2:${n.toString(16)}`);
+  const address = fc.oneof(own, made);
+  const link = fc.constantFrom('', linkOf(0), linkOf(1), '01', '0100', 'ff02' + '00'.repeat(14));
+  const body = fc.oneof(
+    address.map(tcp),
+    fc.tuple(address, address, link).map(([source, target, option]) => solicitation(source, target, option)),
+    fc.tuple(address, address, link).map(([source, target, option]) => advertisement(source, target, option)),
+  );
+  const change = fc.record({ at: fc.nat({ max: 90 }), value: fc.integer({ min: 0, max: 255 }) });
+  const said = new Set<number>();
+  fc.assert(
+    fc.property(fc.nat({ max: 1 }), body, fc.option(change), fc.nat({ max: 3000 }), (vm, text, changed, time) => {
+      const bytes = Buffer.from(text, 'hex');
+      if (changed !== null && changed.at < bytes.length) bytes[changed.at] = changed.value;
+      world.now += time;
+      const admitted = world.says(vm, bytes.toString('hex'));
+      assert.ok(holders.size <= 2 * 64, `${holders.size}`);
+      const source = bytes.toString('hex', 10, 26);
+      if (!admitted || !bytes.toString('hex').startsWith('86dd') || /^0+$/.test(source)) return;
+      // Of others one may have pushed out its own.
+      const owner = [0, 1].find((n) => source === words(derived(n)));
+      if (owner === undefined) return;
+      assert.equal(vm, owner);
+      said.add(owner);
+    }),
+    { numRuns: 10_000 },
+  );
+  assert.ok(said.size === 2 && world.switch.counters.dropUnleased > 1000, `${said.size}`);
 });
