@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IpAddress } from '../../src/packet/address.ts';
+import * as dhcp6 from '../../src/packet/dhcpv6.ts';
 import { temporaryFolder } from '../guest/process.ts';
 import { Campaign, readCorpus } from './campaign.ts';
 import { GATEWAY6, global6, HOST6, linkLocal6, linkLocalOf } from './addresses6.ts';
@@ -114,6 +115,10 @@ test('the judge of IPv6 knows what a router and a neighbour say, and with how ma
   assert.throws(() => said(router, 64, 1, 4, 0, 0, 0, 0, 0, 0, 0x60), /quotes 1 bytes/);
 });
 
+function words({ w0, w1, w2, w3 }: IpAddress): Uint8Array {
+  return dhcp6.words(w0, w1, w2, w3);
+}
+
 test('the judge hears what VMs must not hear of each other', () => {
   const mac = { hi: 0x5a94, lo: 0xefe40101 };
   const apart = new Judge({ mtu: 1500, isolation: true });
@@ -137,8 +142,13 @@ test('the judge hears what VMs must not hear of each other', () => {
     [claim, /ARP of another VM's address/],
     [frames6.packet6(group, 58, advertisement), /is a router/],
     [frames6.packet6(group, 58, advertisement, hidden), /is a router/],
+    [frames6.packet6({ ...group, source: GATEWAY6 }, 58, new Uint8Array(8)), /from an address of the gateway/],
+    [frames6.packet6(group, 58, Buffer.concat([Uint8Array.of(137), new Uint8Array(39)])), /redirects/],
+    [frames6.packet6(group, 58, Buffer.concat([Uint8Array.of(136, 0, 0, 0, 0, 0, 0, 0), words(HOST6)])), /is the gateway/],
     [frames6.packet6(group, 17, frames.udpBytes(547, 546, new Uint8Array(8))), /a DHCP server/],
   ];
+  const router = frames6.packet6(group, 58, advertisement);
+  assert.throws(() => new Judge({ mtu: 1500, ipv6: true }).frame(router, 0, router.length), /is a router/);
   for (const [frame, why] of forbidden) assert.throws(() => guarded.frame(frame, 0, frame.length), why);
 });
 

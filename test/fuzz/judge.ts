@@ -14,7 +14,7 @@ import * as udp from '../../src/packet/udp.ts';
 import { PROTOCOL_ICMPV6 } from '../../src/packet/ipv6.ts';
 import * as icmpv6 from '../../src/packet/icmpv6.ts';
 import { GATEWAY6, linkLocalOf } from './addresses6.ts';
-import { judgeForeign } from './judge-foreign.ts';
+import { judgeForeign, judgeRouter } from './judge-foreign.ts';
 import { judgeIcmp6, Reader6 } from './judge6.ts';
 import { HOST_TAG } from './memory-host.ts';
 import { Fragments, type Packet, Verdict } from './verdict.ts';
@@ -50,6 +50,7 @@ export class Judge {
       // The switch passes on what another VM has sent, as it is.
       if (this.#isolation) throw new Verdict('a frame of another VM, where they are kept apart');
       if (this.#guarded) judgeForeign(bytes.slice(at, at + length));
+      else if (this.#reader6 !== null) judgeRouter(bytes.slice(at, at + length));
       return null;
     }
     const type = ethernet.type(bytes, at);

@@ -159,7 +159,17 @@ export class World {
     });
     const { gateway } = this;
     const now = (): number => timers.now;
-    this.switch = new Switch({ bytes: arena.bytes, sum, mtu, gatewayMac: GATEWAY_MAC, gateway, now, guard, isolation });
+    this.switch = new Switch({
+      bytes: arena.bytes,
+      sum,
+      mtu,
+      gatewayMac: GATEWAY_MAC,
+      gateway,
+      now,
+      guard,
+      isolation,
+      ...(gateway.ipv6 && { ipv6: gateway.ipv6.addresses.answered }),
+    });
     // The programs' VMs, and the newcomer that comes when they have gone, need not ask.
     const statics = new Map<number, string>();
     const reserve = (address: number, { hi, lo }: Mac): void => {
@@ -196,7 +206,7 @@ export class World {
       searchDomains: ['example.com', 'internal'],
       leased,
     });
-    this.dhcp6 = ipv6 ? dhcp6() : null;
+    this.dhcp6 = ipv6 ? dhcp6((address, vm) => this.switch.leases?.ipv6?.holders.lease(address, vm)) : null;
     gateway.onDetached((port) => this.dhcp6?.leases.detached(port));
     this.upstream = new HostileUpstream(timers);
     this.#forwarder = new Forwarder(this.upstream, () => ['192.0.2.1', '192.0.2.2'], random);
@@ -337,9 +347,12 @@ export class World {
   }
 }
 
-function dhcp6(): { readonly server: Dhcp6Server; readonly leases: LeasePool6 } {
-  const leases = new LeasePool6({ gateway: GATEWAY6, reserved: [GATEWAY6, HOST6, DEVICE6], statics: new Map() });
-  return { leases, server: new Dhcp6Server({ pool: leases, gateway: GATEWAY6, mac: GATEWAY_MAC, searchDomains: ['example.com'] }) };
+/** `leased`: a VM was given an address. */
+function dhcp6(leased: (address: IpAddress, vm: Port) => void): { readonly server: Dhcp6Server; readonly leases: LeasePool6 } {
+  const pool = new LeasePool6({ gateway: GATEWAY6, reserved: [GATEWAY6, HOST6, DEVICE6], statics: new Map() });
+  const told = (_mac: Mac, address: IpAddress, vm: Port): void => leased(address, vm);
+  const server = new Dhcp6Server({ pool, gateway: GATEWAY6, mac: GATEWAY_MAC, searchDomains: ['example.com'], leased: told });
+  return { leases: pool, server };
 }
 
 /** Node runs what streams and promises have put off. */
