@@ -3,7 +3,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { get } from 'node:http';
 import type { Socket } from 'node:net';
-import { close, write } from '../system/syscalls.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { MSG_DONTWAIT, MSG_PEEK } from '../system/constants.ts';
+import { EAGAIN } from '../system/errno.ts';
+import { close, recv, write } from '../system/syscalls.ts';
 import { check } from '../system/error.ts';
 import { addressOf } from '../system/syscalls.ts';
 import { adoptSocket } from '../system/node-socket.ts';
@@ -16,6 +19,9 @@ import type { StreamUrl } from './stream-url.ts';
 const ASKING = 1000;
 /** Bytes of its answer, more than it ever is. */
 const ANSWER_LIMIT = 4096;
+/** Milliseconds that a server has to say no: one that takes the connection says nothing, and sends frames when there are any. */
+const REFUSING = 200;
+const LOOKING = 10;
 const CONNECT = '/connect';
 
 export interface Stream {
@@ -38,11 +44,29 @@ export async function openStream(url: StreamUrl, vnetHeader: boolean, signal: Ab
     bytes.set(head);
     // The first bytes on a new connection: there is room.
     check(write(fd, addressOf(bytes.buffer as ArrayBuffer), bytes.length), 'write');
+    // Who was asked about virtio-net headers has said that it serves this path.
+    if (!vnetHeader) await checkTaken(fd, url.path, signal);
   } catch (error) {
     close(fd);
     throw error;
   }
   return { fd, end: () => {} };
+}
+
+/** Frames are left where they are. Rejects with the server's words when these are an answer of HTTP, or with the signal's reason. */
+async function checkTaken(fd: number, path: string, signal: AbortSignal): Promise<void> {
+  const bytes = Buffer.from(new ArrayBuffer(64));
+  for (let waited = 0; waited < REFUSING; waited += LOOKING) {
+    const got = recv(fd, addressOf(bytes.buffer as ArrayBuffer), bytes.length, MSG_PEEK | MSG_DONTWAIT);
+    if (got !== -EAGAIN) {
+      const [, status] = /^HTTP\/1\.\d (\d{3})/.exec(bytes.toString('latin1', 0, Math.max(got, 0))) ?? [];
+      if (status === undefined) return;
+      throw new Error(
+        `the server answers with status ${status} for ${path}${status === '404' ? ' (VMs come in through -listen, not -services)' : ''}`,
+      );
+    }
+    await delay(LOOKING, undefined, { signal });
+  }
 }
 
 async function connect(url: Exclude<StreamUrl, { kind: 'stdio' }>, signal: AbortSignal): Promise<number> {

@@ -48,6 +48,25 @@ test("§13.4: the stream begins with the bytes of Go's client", async (t) => {
   assert.match(await beginning(t, true), /^POST \/connect\?vnet_hdr=12 HTTP\/1\.1\r\n/);
 });
 
+test('a server that refuses the request is not joined: its words are no frames', async (t) => {
+  const network = await VirtualNetwork.create();
+  t.after(() => network.close());
+  const file = join(temporaryFolder(), 'services');
+  const api = await serveApi({ url: `unix://${file}`, network, forwards: network.forwards, services: true });
+  t.after(() => api.close());
+  await assert.rejects(openStream({ kind: 'unix', file, path: '/connect' }, false, NEVER), {
+    message: 'the server answers with status 404 for /connect (VMs come in through -listen, not -services)',
+  });
+  const silent = await listening(
+    t,
+    createServer((socket) => void socket.resume()),
+  );
+  const controller = new AbortController();
+  const waiting = openStream(silent, false, controller.signal);
+  controller.abort(new Error('given up'));
+  await assert.rejects(waiting, { name: 'AbortError' });
+});
+
 test('a server that is not there is named, with the reason', async () => {
   const url: StreamUrl = { kind: 'unix', file: join(temporaryFolder(), 'nobody'), path: '/connect' };
   await assert.rejects(openStream(url, false, NEVER), {
