@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const [, , output, folder = join(root, '.cache/guest')] = process.argv;
 
+/** The soft guest's, which tests run from `build`; the programs have them in their bundle. */
+const PACKAGES = ['node_modules/dns-packet', 'node_modules/@leichtgewicht/ip-codec'];
 const MODULES = ['vsock', 'vmw_vsock_virtio_transport_common', 'vsock_loopback', 'tun'];
 
 /** Unpacked once: it takes seconds. */
@@ -32,7 +34,16 @@ function copyModules(tree) {
 function copyPrograms(tree) {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
   const needed = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true && existsSync(join(root, path)));
-  const parts = ['package.json', 'bin', 'dist', 'build/src', 'build/test/guest', 'build/test/system', ...needed.map(([path]) => path)];
+  const parts = [
+    'package.json',
+    'bin',
+    'dist',
+    'build/src',
+    'build/test/guest',
+    'build/test/system',
+    ...PACKAGES,
+    ...needed.map(([path]) => path),
+  ];
   const wanted = (path) => !/\/musl_|\.map$|\.d\.[mc]?ts$/.test(path);
   for (const part of parts) cpSync(join(root, part), join(tree, 'guestwire', part), { recursive: true, filter: wanted });
 }
