@@ -19,6 +19,12 @@ const DEFENCES: Record<string, readonly string[]> = {
     'lengths beyond the frame: nothing behind it is sent back, to the VM or to a host',
     'TFTP is refused, whatever is asked: no file of the host can be named',
   ],
+  'test/fuzz/libslirp-cves-ipv6.test.ts': [
+    'payload lengths beyond the frame: nothing behind it is sent back, to the VM or to a host',
+    'who makes addresses up by the thousand pushes out only its own',
+    'who begins datagrams by the thousand and ends none leaves memory for the others',
+  ],
+  'test/flow/policy.test.ts': ['credentials of the cloud are out of reach in both versions of IP, unless that is wanted'],
   'test/tree/imports.test.ts': ['the limits page names values that stand in the code'],
   'test/host/exhausted.test.ts': ['a process out of descriptors says so, waits without spinning, and loses no connection that waited'],
   'test/guest/soak.test.ts': ['a minute of mixed traffic loses nothing and leaves nothing behind'],
@@ -33,6 +39,10 @@ const DEFENCES: Record<string, readonly string[]> = {
   'test/switch/guard.test.ts': [
     'a MAC address stays with the VM that uses it, and moves once that has been silent or has gone',
     'a VM with a lease sends from its own IPv4 address and no other',
+  ],
+  'test/switch/ipv6-guard.test.ts': [
+    'an address is the first VM’s that sends from it, answers for it or tests it, until that has gone',
+    'what a kernel makes of a MAC address is that VM’s, though another came first',
   ],
   'test/flow/tcp/handshake.test.ts': ['refuses what the policy blocks without dialling'],
   'test/flow/udp/engine.test.ts': [
