@@ -10,7 +10,12 @@ import { rolldown } from 'rolldown';
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 /** The first line whose `node --build-sea` needs no other tool. */
 const NODE = '26';
-const target = resolve(process.argv[2] ?? 'guestwire-bundle');
+const [file = 'guestwire-bundle', ...more] = process.argv.slice(2);
+if (file.startsWith('-') || more.length > 0) {
+  console.error('usage: node scripts/single-executable.mjs [FILE]');
+  process.exit(2);
+}
+const target = resolve(file);
 const platform = `linux-${process.arch}`;
 const { version } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'));
 

@@ -1,9 +1,9 @@
 /** What developers run by hand answers a slip with a line that helps, not with a stack. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { execute, type Finished, ROOT, temporaryFolder } from '../guest/process.ts';
+import { execute, type Finished, ROOT, succeed, temporaryFolder } from '../guest/process.ts';
 
 const PROGRAMS = {
   'npm run fuzz': 'build/test/fuzz/main.js',
@@ -55,3 +55,33 @@ test('npm test names the words that no test file has in its path', async () => {
   assert.equal(stderr, 'no test file has "nosuchthing" or "guestwire-" in its path below this folder\n');
   assert.match((await call('flow/tcp')).stderr, /build\.mjs/, 'a word that fits goes on to the build');
 });
+
+test('the single executable is not written to a file that is named as a flag is', async () => {
+  const folder = temporaryFolder();
+  for (const words of [['--version'], ['--help'], ['one', 'two']]) {
+    const { status, stdout, stderr } = await execute('env', [
+      '-C',
+      folder,
+      process.execPath,
+      join(ROOT, 'scripts/single-executable.mjs'),
+      ...words,
+    ]);
+    assert.deepEqual([status, stdout, stderr], [2, '', 'usage: node scripts/single-executable.mjs [FILE]\n']);
+  }
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test(
+  'no file of the repository is large, nor named as a flag is',
+  { skip: existsSync(join(ROOT, '.git')) ? false : 'no clone' },
+  async () => {
+    const files = (await succeed('git', ['-C', ROOT, 'ls-files', '-z']))
+      .split('\0')
+      .filter((path) => path !== '' && existsSync(join(ROOT, path)));
+    assert.ok(files.length > 100, `${files.length} files`);
+    assert.deepEqual(
+      files.filter((path) => path.startsWith('-') || statSync(join(ROOT, path)).size > 1 << 20),
+      [],
+    );
+  },
+);
