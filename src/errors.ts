@@ -38,3 +38,15 @@ export class CapacityError extends RangeError {
 export class ArgumentError extends TypeError {
   readonly code = 'invalid-argument' as const;
 }
+
+/** Throws ArgumentError for what is no signal, and the reason of one that has aborted. */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  if (!(signal instanceof AbortSignal)) throw new ArgumentError(`signal wants an AbortSignal, not ${String(signal)}`);
+  signal.throwIfAborted();
+}
+
+/** Throws ArgumentError for what has no properties. */
+export function checkObject(value: unknown, what: string): void {
+  if (typeof value !== 'object' || value === null) throw new ArgumentError(`${what} wants an object, not ${String(value)}`);
+}

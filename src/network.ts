@@ -7,7 +7,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ArgumentError, NetworkError } from './errors.ts';
+import { ArgumentError, checkSignal, NetworkError } from './errors.ts';
 import { formatIpv4, parseIpv4 } from './packet/address.ts';
 import { PROTOCOL_TCP } from './packet/ipv4.ts';
 import { formatMac, parseMac } from './packet/mac.ts';
@@ -232,7 +232,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   async #open(signal: AbortSignal | undefined): Promise<void> {
     const { forwards, captureFile } = this.#options;
     const requests = Object.entries(forwards).map(([key, remote]) => ({ ...parseForwardKey(key), remote }));
-    signal?.throwIfAborted();
+    checkSignal(signal);
     await this.#forwards.exposeAll(requests, { signal }).catch((error: unknown) => {
       throw error instanceof ForwardError && error.cause instanceof SystemError ? error.cause : error;
     });
@@ -256,7 +256,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
   async attach(link: string | LinkSpec, events: Partial<LinkEvents> & Abortable = {}): Promise<Link> {
     this.#checkOpen();
     const { signal } = events;
-    signal?.throwIfAborted();
+    checkSignal(signal);
     const opening = this.#links.open(typeof link === 'object' ? link : parseLinkUrl(link), events);
     const opened = await abortable(opening, signal, (late) => late.close());
     // Closed meanwhile: `close` waits for this one and closes it.
@@ -306,6 +306,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
 
   /** As `listen`, for a server of Node's (`http`, `http2`) or another that takes streams by its `connection` event. */
   serve(server: { emit(event: 'connection', connection: GuestConnection): unknown }, options: number | ListenOptions): GuestServer {
+    if (typeof server?.emit !== 'function') throw new ArgumentError('serve wants a server that emits connections');
     return this.listen(options, (connection) => void server.emit('connection', connection));
   }
 

@@ -6,13 +6,15 @@ import { Timer, type TimerWheel } from '../runtime/timer-wheel.ts';
 import { DuplexEndpoint } from '../host/duplex-endpoint.ts';
 import type { NeighbourTable } from '../gateway/neighbour.ts';
 import type { TcpEngine } from './tcp/engine.ts';
-import { NetworkError } from '../errors.ts';
+import { ArgumentError, checkSignal, NetworkError } from '../errors.ts';
 
 /** Contract §9.3. */
 const TIMEOUT = 10_000;
+/** A day, in milliseconds. */
+const LONGEST = 86_400_000;
 
 export interface DialOptions {
-  /** Milliseconds until the guest must have answered. Default 10,000. */
+  /** Milliseconds until the guest must have answered, a day at most. Default 10,000. */
   readonly timeout?: number;
   /** Gives up; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -59,8 +61,11 @@ export class GuestDialer {
     this.#handed = handed;
   }
 
-  /** Resolves with a stream whose ends are independent (half-close). Rejects with DialError. */
-  dial(address: IpAddress, port: number, { timeout = TIMEOUT, signal }: DialOptions = {}): Promise<Duplex> {
+  /** Resolves with a stream whose ends are independent (half-close). Rejects with DialError, ArgumentError, or the signal's reason. */
+  async dial(address: IpAddress, port: number, { timeout = TIMEOUT, signal }: DialOptions = {}): Promise<Duplex> {
+    checkSignal(signal);
+    if (!(timeout >= 0 && timeout <= LONGEST))
+      throw new ArgumentError(`timeout wants milliseconds, from 0 to ${LONGEST}, not ${String(timeout)}`);
     const target = formatEndpoint(address, port);
     const endpoint = new DuplexEndpoint(this.#arena, this.#handed);
     const { duplex } = endpoint;
@@ -80,7 +85,6 @@ export class GuestDialer {
       const refused = (): void => settle(new DialError('ECONNREFUSED', target, 'connection was refused'));
       const abort = (): void => settle(signal!.reason);
       const timer = new Timer(() => settle(new DialError('ETIMEDOUT', target, 'operation timed out')));
-      if (signal?.aborted) return abort();
       this.#timers.arm(timer, timeout);
       signal?.addEventListener('abort', abort);
       duplex.on('error', refused);

@@ -2,7 +2,7 @@
  * The forwards of one network: host ports and unix sockets that lead to guests, added and removed while it runs (contract §13.7,
  * §13.8, §14). What identifies one is its protocol and its local text, letter by letter.
  */
-import { NetworkError } from '../errors.ts';
+import { ArgumentError, checkObject, checkSignal, NetworkError } from '../errors.ts';
 import { abortable, type Abortable } from '../runtime/abortable.ts';
 import { formatEndpoint, type IpAddress } from '../packet/address.ts';
 import { type Forward, ForwardError, type ForwardRequest } from './forward.ts';
@@ -60,6 +60,7 @@ export class Forwards {
   async exposeAll(requests: readonly ForwardRequest[], { signal }: Abortable = {}): Promise<Forward[]> {
     const reserved: string[] = [];
     const opened: Forward[] = [];
+    checkSignal(signal);
     try {
       for (const request of requests) reserved.push(this.#reserve(request));
       // All are waited for: whatever is wrong with one, none is left behind.
@@ -100,6 +101,8 @@ export class Forwards {
 
   /** Takes in a forward that was made elsewhere. Throws ForwardError when its key is taken; then it stays the caller's. */
   add(forward: Forward): void {
+    if (typeof forward?.close !== 'function')
+      throw new ArgumentError('add wants a forward that can be closed; expose makes one of a request');
     const key = this.#reserve(forward);
     this.#reserved.delete(key);
     this.#forwards.set(key, forward);
@@ -130,8 +133,10 @@ export class Forwards {
   }
 
   /** Throws ForwardError when the key is taken or being taken, or there are too many. */
-  #reserve({ protocol, local }: Pick<ForwardRequest, 'protocol' | 'local'>): string {
+  #reserve(request: Pick<ForwardRequest, 'protocol' | 'local'>): string {
     if (this.#closed) throw NetworkError.closed();
+    checkObject(request, 'a forward');
+    const { protocol, local } = request;
     const key = keyOf({ protocol, local });
     if (this.#forwards.has(key) || this.#reserved.has(key)) {
       throw new ForwardError('conflict', `proxy already running for ${protocol} on ${local}`);
@@ -142,6 +147,9 @@ export class Forwards {
   }
 
   async #prepare(request: ForwardRequest): Promise<Open> {
+    for (const key of ['protocol', 'local', 'remote'] as const) {
+      if (typeof request[key] !== 'string') throw new ArgumentError(`${key} of a forward wants text, not ${String(request[key])}`);
+    }
     const { protocol } = request;
     if (protocol === 'tcp' || protocol === 'udp') return this.#preparePort(protocol, request);
     if (protocol === 'unix') return this.#prepareUnix(request);

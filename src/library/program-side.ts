@@ -12,7 +12,7 @@ import { AnsweredNames } from '../service/dns/answered-names.ts';
 import type { DnsServer } from '../service/dns/server.ts';
 import { parseDialTarget, type ForwardNetwork, whyNoGuest } from '../config/forward-address.ts';
 import { ConfigError } from '../config/subnet.ts';
-import { NetworkError } from '../errors.ts';
+import { ArgumentError, checkObject, checkSignal, NetworkError } from '../errors.ts';
 import { FlowHooks, type FlowHook, soon } from './flow-hook.ts';
 import { guestConnection } from './guest-connection.ts';
 import { GuestServer, type GuestServerEvents } from './guest-server.ts';
@@ -70,8 +70,13 @@ export class ProgramSide {
   }
 
   /** See VirtualNetwork.listen. */
-  listen({ port, host = this.#gateway, signal }: ListenOptions, listener?: (...event: Connected) => void): GuestServer {
-    signal?.throwIfAborted();
+  listen(options: ListenOptions, listener?: (...event: Connected) => void): GuestServer {
+    checkObject(options, 'listen');
+    const { port, host = this.#gateway, signal } = options;
+    checkSignal(signal);
+    if (listener !== undefined && typeof listener !== 'function') {
+      throw new ArgumentError(`listen wants a function that takes connections, not ${String(listener)}`);
+    }
     const address = this.#servable(host);
     const own = this.#isGateway(address);
     const isTaken = (candidate: number): boolean => (own ? this.#options.tcp.listens(candidate) : this.#hooks.serves(address, candidate));
@@ -96,8 +101,10 @@ export class ProgramSide {
   }
 
   /** See VirtualNetwork.udp. */
-  udp({ port = 0, signal }: UdpOptions): GuestSocket {
-    signal?.throwIfAborted();
+  udp(options: UdpOptions): GuestSocket {
+    checkObject(options, 'udp');
+    const { port = 0, signal } = options;
+    checkSignal(signal);
     const { network, udp, neighbours } = this.#options;
     const chosen = choosePort(port, (candidate) => udp.services.has(candidate));
     const socket = new GuestSocket(this.#gateway, chosen, {

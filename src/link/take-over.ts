@@ -1,5 +1,6 @@
 /** Takes a connection out of Node's hands: from then on it is a descriptor of ours. */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import { ArgumentError } from '../errors.ts';
 import { EBADF } from '../system/errno.ts';
 import { check, SystemError } from '../system/error.ts';
 import { duplicate } from '../system/syscalls.ts';
@@ -12,6 +13,7 @@ interface Handle {
 
 /** `rest`: what Node has read, and nobody has taken. Throws SystemError when the connection is closed already, or no descriptor is left. */
 export function takeOver(socket: Socket): { fd: number; rest: Uint8Array } {
+  if (!(socket instanceof Socket)) throw new ArgumentError(`attachSocket wants a connection of node:net, not ${String(socket)}`);
   const handle = (socket as unknown as { readonly _handle: Handle | null })._handle;
   if (handle === null || handle.fd < 0) throw new SystemError('dup', EBADF);
   handle.readStop();

@@ -19,8 +19,9 @@ const realTime: Scheduler = {
 
 /** The guest takes the network's MTU from its lease. Close the port to unplug it. */
 export function attachGuest(network: VirtualNetwork, mac: string): AttachedGuest {
-  const port = network.attachMemory(mac, (bytes, at, length) => guest.receive(bytes, at, length));
+  // First the guest: what it refuses leaves no port behind.
   const guest: SoftGuest = new SoftGuest({ mac, wire: { send: (frame) => port.send(frame) }, scheduler: realTime });
+  const port: MemoryPort = network.attachMemory(mac, (bytes, at, length) => guest.receive(bytes, at, length));
   port.onDrain = () => guest.drained();
   return { guest, port };
 }

@@ -6,6 +6,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
+  ArgumentError,
   CapacityError,
   ConfigError,
   DialError,
@@ -218,3 +219,51 @@ test(
     assert.ok(grown.reserved < 200, stdout);
   },
 );
+
+test('what plain JavaScript passes wrongly is refused at once, by name, and nothing of it comes up later', async () => {
+  const network = await VirtualNetwork.create();
+  const before = descriptors();
+  const wrong = (value: unknown): never => value as never;
+  const refused = is(ArgumentError, 'invalid-argument');
+  for (const use of [
+    () => network.listen(wrong(undefined)),
+    () => network.listen(wrong('80')),
+    () => network.listen(81, wrong(5)),
+    () => network.listen({ port: 82, signal: wrong({}) }),
+    () => network.serve(wrong(undefined), 83),
+    () => network.serve(wrong({}), 84),
+    () => network.udp(wrong(5353)),
+    () => network.udp(wrong(null)),
+    () => network.udp({ signal: wrong(5) }),
+    () => network.zones.add(wrong(undefined)),
+    () => network.zones.add(wrong({ name: 5, records: [] })),
+    () => network.zones.add(wrong({ name: 'x.' })),
+    () => network.zones.replace(wrong({ name: 'x.', records: [null] })),
+    () => network.forwards.add(wrong(undefined)),
+    () => network.forwards.add(wrong({ protocol: 'tcp', local: '127.0.0.1:0', remote: `${GUEST}:22` })),
+    () => network.attachSocket(wrong(undefined), new Uint8Array(), 'x'),
+    () => network.attachSocket(wrong({}), new Uint8Array(), 'x'),
+  ]) {
+    assert.throws(use, refused, String(use));
+  }
+  const forward = { protocol: 'tcp', local: '127.0.0.1:0', remote: `${GUEST}:22` } as const;
+  for (const use of [
+    () => network.dial(GUEST, 80, { signal: wrong({}) }),
+    () => network.dial(GUEST, 80, { timeout: wrong('soon') }),
+    () => network.dial(GUEST, 80, { timeout: Number.NaN }),
+    () => network.dial(GUEST, 80, { timeout: Number.POSITIVE_INFINITY }),
+    () => network.attach(`qemu+unix://${join(temporaryFolder(), 'x')}`, wrong({ signal: 'x' })),
+    () => network.forwards.expose(wrong(undefined)),
+    () => network.forwards.expose(wrong({ protocol: 'tcp', local: '127.0.0.1:0' })),
+    () => network.forwards.expose(wrong({ ...forward, local: 8080 })),
+    () => network.forwards.expose(forward, { signal: wrong({}) }),
+    () => VirtualNetwork.create({}, { signal: wrong(5) }),
+  ]) {
+    await assert.rejects(use, refused, String(use));
+  }
+  assert.throws(() => attachGuest(network, 'no address'), TypeError);
+  assert.equal(network.portCount, 0, 'the guest that was refused is not attached');
+  assert.deepEqual(network.forwards.list(), []);
+  assert.equal(descriptors(), before);
+  await network.close();
+});

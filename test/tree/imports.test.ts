@@ -27,7 +27,7 @@ const RULES: Record<string, { may: string[]; because: string }> = {
     because: 'a flow joins the gateway and a host endpoint, and sees no descriptor',
   },
   service: {
-    may: ['packet', 'runtime', 'flow/listener', 'network-options'],
+    may: ['packet', 'runtime', 'flow/listener', 'network-options', 'errors'],
     because: 'services listen on the virtual network through one interface, as a library user would',
   },
   forward: {

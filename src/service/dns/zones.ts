@@ -6,6 +6,7 @@
 import { IpAddress, parseIpv4 } from '../../packet/address.ts';
 import { setU32 } from '../../packet/bytes.ts';
 import type { DnsRecord, DnsZone, NamePattern } from '../../network-options.ts';
+import { ArgumentError, checkObject } from '../../errors.ts';
 import { TYPE_A, TYPE_AAAA } from './message.ts';
 
 /** Addresses to answer with (possibly none: the name exists, not with this type), 'unknown name', or 'can't be said in time'. */
@@ -108,7 +109,11 @@ export class Zones {
 }
 
 /** Contract §19, #684. */
-function checkZone({ name, records, defaultIP }: DnsZone): void {
+function checkZone(zone: DnsZone): void {
+  checkObject(zone, 'a zone');
+  const { name, records, defaultIP } = zone;
+  if (typeof name !== 'string') throw new ArgumentError(`name of a zone wants text, not ${String(name)}`);
+  if (!Array.isArray(records)) throw new ArgumentError(`records of zone ${name} wants an array`);
   if (name === '') throw new ZoneError('zone name is missing');
   if (name === '.') throw new ZoneError('the root zone is not allowed');
   if (!name.endsWith('.')) throw new ZoneError(`zone name ${JSON.stringify(name)} is not fully qualified: it must end with a dot`);
@@ -118,6 +123,7 @@ function checkZone({ name, records, defaultIP }: DnsZone): void {
   }
   if (records.length === 0 && defaultIP === undefined) throw new ZoneError(`zone ${name} needs a record or a default IP`);
   for (const record of records) {
+    checkObject(record, `a record of zone ${name}`);
     if (record.ip === '') throw new ZoneError(`record ${JSON.stringify(record.name)} of zone ${name} needs an IP`);
     if (record.name === '' && record.pattern === undefined) throw new ZoneError(`a record of zone ${name} needs a name or a regexp`);
   }
