@@ -92,3 +92,23 @@ test('the usage lists every flag, and none is refused', async () => {
   const marked = flags.filter(([, , , text]) => /not in this version/.test(text!));
   assert.deepEqual(marked, []);
 });
+
+test('output that can not be written is told in one line; a reader that has gone is no failure', async () => {
+  const shell = (line: string): Promise<Finished> => execute('bash', ['-o', 'pipefail', '-c', line]);
+  for (const [program, words] of [
+    ['gvproxy', '-version'],
+    ['guestwire', 'help'],
+    ['guestwire', 'completion zsh'],
+  ] as const) {
+    const command = `${join(ROOT, 'bin', program)} ${words}`;
+    const full = await shell(`${command} > /dev/full`);
+    assert.deepEqual(
+      [full.status, full.stderr],
+      [1, `${program}: cannot write to standard output: ENOSPC: no space left on device, write\n`],
+      command,
+    );
+    // The reader goes before anything is written.
+    const gone = await shell(`{ sleep 0.05; ${command}; } | true`);
+    assert.deepEqual([gone.status, gone.stderr], [0, ''], command);
+  }
+});
