@@ -40,7 +40,7 @@ export async function qemu(call: Call): Promise<number> {
   const version = await askVersion(wanted.program);
   const name = options.text('name');
   const control = name === undefined ? undefined : await claimControlSocket(name, environment.variables);
-  const folder = mkdtempSync(join(tmpdir(), 'guestwire-qemu-'));
+  const folder = makeFolder();
   const atEnd: (() => void | Promise<void>)[] = [(): void => rmSync(folder, { recursive: true, force: true })];
   try {
     const network = await createNetwork(wanted, options.text('pcap'));
@@ -58,6 +58,15 @@ export async function qemu(call: Call): Promise<number> {
     return await runQemu(wanted.program, args, inherits ? socket : undefined);
   } finally {
     for (let end = atEnd.pop(); end !== undefined; end = atEnd.pop()) await end();
+  }
+}
+
+/** For the socket that QEMU comes to. */
+function makeFolder(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), 'guestwire-qemu-'));
+  } catch (error) {
+    throw new CommandError(`cannot make a folder for the socket: ${fileErrorText(error)} (TMPDIR says where it is to be)`);
   }
 }
 

@@ -128,3 +128,13 @@ test('what can not be started is told before anything is opened', async () => {
   assert.equal(taken.status, 1);
   assert.match(taken.stderr, /^guestwire qemu: cannot forward: listen tcp 1\.2\.3\.4:8080: bind: /);
 });
+
+test('a folder that can not be made for the socket is told of, with what to do', async () => {
+  const TMPDIR = join(temporaryFolder(), 'missing');
+  const { status, stderr } = await execute('env', [`TMPDIR=${TMPDIR}`, PROGRAM, 'qemu', '--qemu', fakeQemu('7.2.0', 'exit 0')]);
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    /^guestwire qemu: cannot make a folder for the socket: mkdtemp .*: no such file or directory \(TMPDIR says where it is to be\)\n$/,
+  );
+});
