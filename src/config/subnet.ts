@@ -65,7 +65,7 @@ function parseCidr(text: string): { written: number; network: number; bits: numb
   const bits = Number(match?.[2]);
   if (match === null || written === undefined || bits > 32) {
     const v6 = /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\/\d{1,3}$/.test(text);
-    if (v6) throw new ConfigError(`failed to parse subnet: ${text} is an IPv6 network; the virtual network is IPv4 in this version`);
+    if (v6) throw new ConfigError(`failed to parse subnet: ${text} is an IPv6 network; want one of IPv4 here, a prefix of IPv6 is subnet6`);
     throw new ConfigError(`failed to parse subnet: invalid CIDR address: ${text}`);
   }
   return { written, network: bits === 0 ? 0 : written & (-1 << (32 - bits)), bits };

@@ -188,7 +188,10 @@ test('§18.1: first, second and last address of a subnet', () => {
   assert.deepEqual(addresses('192.168.127.1/24', '192.168.127.9'), ['192.168.127.9', '192.168.127.2', '192.168.127.254']);
   assert.deepEqual(addresses('10.10.0.0/16'), ['10.10.0.1', '10.10.0.2', '10.10.255.254']);
   assert.deepEqual(addresses('172.16.16.16/12'), ['172.16.0.1', '172.16.0.2', '172.31.255.254']);
-  assert.throws(() => addresses('fc00::fff/64'), /^ConfigError: failed to parse subnet: fc00::fff\/64 is an IPv6 network/);
+  assert.throws(
+    () => addresses('fc00::fff/64'),
+    /^ConfigError: failed to parse subnet: fc00::fff\/64 is an IPv6 network; want one of IPv4 here, a prefix of IPv6 is subnet6$/,
+  );
 });
 
 test('§3.3: the defaults without a file, written as a file, are the same network', () => {
