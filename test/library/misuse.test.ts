@@ -204,7 +204,9 @@ test(
       }
       await network.close();
     }
-    const after = await look();
+    let after = await look();
+    // The collector may leave one for later, never for long: what is still there after ten more rounds is held.
+    for (let i = 0; i < 10 && after.reserved - before.reserved > 200; i++) after = await look();
     console.log(JSON.stringify(Object.fromEntries(Object.keys(after).map((name) => [name, after[name] - before[name]]))));`;
     // With threads the collector is busy with itself: a network's memory has a whole collection each.
     const flags = ['--expose-gc', '--single-threaded-gc', '--input-type=module', '-e', code];
