@@ -66,7 +66,12 @@ function refuseLocal(text: string, why: string): never {
 /** The guest's side, `192.168.127.2:22`: an address of the virtual network that can be a guest's. Throws ConfigError. */
 export function parseForwardTarget(text: string, network: ForwardNetwork): Endpoint {
   const fail = (why: string): never => {
-    throw new ConfigError(`cannot forward to ${JSON.stringify(text)}: ${why}; want ip:port of a guest in ${network.subnet}`);
+    const { ipv4, subnet, subnet6 } = network;
+    const where = [
+      ...(ipv4 === false ? [] : [`ip:port of a guest in ${subnet}`]),
+      ...(subnet6 === undefined ? [] : [`[ip]:port of one in ${subnet6}`]),
+    ];
+    throw new ConfigError(`cannot forward to ${JSON.stringify(text)}: ${why}; want ${where.join(' or ')}`);
   };
   const split = splitEndpoint(text);
   if (split === undefined) return fail('it is not an address and a port');

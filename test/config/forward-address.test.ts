@@ -75,3 +75,17 @@ test("says what is wrong with the guest's side", () => {
     assert.throws(() => parseForwardTarget(text as string, NETWORK), new ConfigError(message));
   }
 });
+
+test('what is wanted of a target is an address of a version that guests have', () => {
+  const subnet6 = 'fd00:1::/64';
+  const wanted = (network: Parameters<typeof parseForwardTarget>[1]): string => {
+    try {
+      parseForwardTarget('nonsense', network);
+    } catch (error) {
+      return (error as Error).message.replace(/^.*; want /, '');
+    }
+    return 'nothing';
+  };
+  assert.equal(wanted({ ...NETWORK, subnet6 }), 'ip:port of a guest in 192.168.127.0/24 or [ip]:port of one in fd00:1::/64');
+  assert.equal(wanted({ ...NETWORK, subnet6, ipv4: false }), '[ip]:port of one in fd00:1::/64');
+});
