@@ -170,7 +170,7 @@ export class EchoForwarder implements Transport {
     flow.endpoint = endpoint;
     if (!this.#shares.allows(flow.vm)) this.#evict(this.#shares.donor(flow.vm));
     this.#shares.claim(flow.vm);
-    flow.neighbour.flows++;
+    flow.neighbour.hold();
     this.#flows.set(key, flow);
     return flow;
   }
@@ -272,7 +272,7 @@ export class EchoForwarder implements Transport {
     if (flow.closed) return;
     this.#flows.delete(flow.key);
     this.#shares.give(flow.vm);
-    flow.neighbour.flows--;
+    flow.neighbour.release();
     flow.closed = true;
     this.#options.timers.cancel(flow.timer);
     flow.endpoint.close();

@@ -113,7 +113,7 @@ export class FlowTable<F extends FlowEntry> {
   /** The caller has found that no flow with these addresses exists, and that there is room (see FairShares.claim). Pins the neighbour. */
   add(flow: F): void {
     this.shares.claim(flow.vm);
-    flow.neighbour.flows++;
+    flow.neighbour.hold();
     flow.serial = ++this.#serial;
     flow.hash = this.#hash(
       flow.guest0,
@@ -137,7 +137,7 @@ export class FlowTable<F extends FlowEntry> {
     if (slot < 0) return;
     if (this.#last === flow) this.#last = null;
     this.shares.give(flow.vm);
-    flow.neighbour.flows--;
+    flow.neighbour.release();
     const index = this.#slots[slot]! - 1;
     this.#vacate(slot);
     // The last flow takes the place of the one that leaves.

@@ -19,8 +19,12 @@ export class Neighbour {
   heard = true;
   /** Milliseconds on the clock: when it was last heard from. */
   heardAt = 0;
-  /** Flows that hold on to this entry: it stays where it is as long as there are any. */
-  flows = 0;
+  /** Where it stands among its port's; null when the table doesn't have it. */
+  of: PortNeighbours | null = null;
+  /** Beside it in the order in which entries without flows make room. */
+  before: Neighbour | null = null;
+  after: Neighbour | null = null;
+  #flows = 0;
   readonly isIpv4: boolean;
   readonly w0: number;
   readonly w1: number;
@@ -34,6 +38,56 @@ export class Neighbour {
     this.w3 = w3;
     this.isIpv4 = w0 === 0 && w1 === 0 && w2 === MAPPED;
   }
+
+  /** Flows that hold on to this entry: it stays where it is as long as there are any. */
+  get flows(): number {
+    return this.#flows;
+  }
+
+  /** One flow more. */
+  hold(): void {
+    if (this.#flows++ === 0) this.of?.unlink(this);
+  }
+
+  /** One flow less. */
+  release(): void {
+    if (--this.#flows === 0) this.of?.append(this);
+  }
+}
+
+/** A port's entries; those without flows are linked in the order in which they are looked at for room, so that others are never walked over. */
+class PortNeighbours {
+  readonly all: Set<Neighbour> = new Set();
+  first: Neighbour | null = null;
+  #last: Neighbour | null = null;
+
+  add(entry: Neighbour): void {
+    this.all.add(entry);
+    entry.of = this;
+    if (entry.flows === 0) this.append(entry);
+  }
+
+  delete(entry: Neighbour): void {
+    this.all.delete(entry);
+    if (entry.flows === 0) this.unlink(entry);
+    entry.of = null;
+  }
+
+  append(entry: Neighbour): void {
+    entry.before = this.#last;
+    if (this.#last === null) this.first = entry;
+    else this.#last.after = entry;
+    this.#last = entry;
+  }
+
+  unlink(entry: Neighbour): void {
+    const { before, after } = entry;
+    if (before === null) this.first = after;
+    else before.after = after;
+    if (after === null) this.#last = before;
+    else after.before = before;
+    entry.before = entry.after = null;
+  }
 }
 
 /** Addresses remembered of one port. */
@@ -43,6 +97,8 @@ export const NEIGHBOUR_LIMIT = 1024;
  * address and some of the prefix that have the same.
  */
 export const NAMESAKE_LIMIT = 8;
+/** Entries that are looked at to make room for one: an address costs its VM one frame, and must cost us little. */
+const LOOKS = 16;
 /** Milliseconds of silence after which another VM may take an address. */
 const SILENCE = 30_000;
 /** Addresses being resolved, and callers waiting for them: each may hold a descriptor. */
@@ -71,7 +127,7 @@ export class NeighbourTable {
   /** By the last word of the address; entries that share it stand in one list. */
   readonly #entries: Map<number, Neighbour[]> = new Map();
   /** Each port's entries, in the order in which they are looked at for room. */
-  readonly #ofPort: Map<Port, Set<Neighbour>> = new Map();
+  readonly #ofPort: Map<Port, PortNeighbours> = new Map();
   #size = 0;
   /** Claims of an address that another VM uses. */
   taken = 0;
@@ -150,7 +206,7 @@ export class NeighbourTable {
   forgetPort(port: Port): void {
     const entries = this.#ofPort.get(port);
     if (entries === undefined) return;
-    for (const entry of entries) this.#remove(entry, entries);
+    for (const entry of entries.all) this.#remove(entry, entries);
     this.#ofPort.delete(port);
   }
 
@@ -187,22 +243,22 @@ export class NeighbourTable {
   #place(entry: Neighbour, port: Port): boolean {
     let entries = this.#ofPort.get(port);
     if (entries === undefined) {
-      entries = new Set();
+      entries = new PortNeighbours();
       this.#ofPort.set(port, entries);
     }
     if (!this.#admit(entry, port, entries)) return false;
-    if (entries.size >= NEIGHBOUR_LIMIT) this.#makeRoom(entries);
-    const before = entry.port;
+    if (entries.all.size >= NEIGHBOUR_LIMIT) this.#makeRoom(entries);
+    const before = entry.of;
+    before?.delete(entry);
     entry.port = port;
     entries.add(entry);
     if (before === null) this.#add(entry);
-    else this.#ofPort.get(before)!.delete(entry);
     if (this.#resolving.size > 0) this.#finish(entry);
     return true;
   }
 
   /** Of too many with the same last word the one without flows that came first goes. False when all have flows. */
-  #admit({ w3 }: Neighbour, port: Port, entries: Set<Neighbour>): boolean {
+  #admit({ w3 }: Neighbour, port: Port, entries: PortNeighbours): boolean {
     const list = this.#entries.get(w3);
     if (list === undefined || list.length < NAMESAKE_LIMIT) return true;
     const own = list.filter((other) => other.port === port);
@@ -220,19 +276,21 @@ export class NeighbourTable {
     else this.#entries.set(entry.w3, [entry]);
   }
 
-  /** Second chance: who was heard from since it was last looked at goes to the end once. Those with flows stay; flows are limited. */
-  #makeRoom(entries: Set<Neighbour>): void {
-    let left = 2 * entries.size;
-    for (const entry of entries) {
-      if (left-- === 0) return;
-      if (!entry.heard && entry.flows === 0) return this.#remove(entry, entries);
+  /**
+   * Second chance: who was heard from since it was last looked at goes to the end once, unless so many were. Those with flows stay; flows
+   * are limited, and as long as others are there nothing is added to them.
+   */
+  #makeRoom(entries: PortNeighbours): void {
+    let left = LOOKS;
+    for (let entry = entries.first; entry !== null; entry = entries.first) {
+      if (!entry.heard || left-- === 0) return this.#remove(entry, entries);
       entry.heard = false;
-      entries.delete(entry);
-      entries.add(entry);
+      entries.unlink(entry);
+      entries.append(entry);
     }
   }
 
-  #remove(entry: Neighbour, entries: Set<Neighbour>): void {
+  #remove(entry: Neighbour, entries: PortNeighbours): void {
     entries.delete(entry);
     entry.port = null;
     this.#size--;

@@ -375,11 +375,11 @@ test('another VM can take an address neither by ARP nor by IP while its user is 
   assert.equal(owner(), bench.port);
   // and while it has flows.
   const neighbour = bench.gateway.neighbours.lookup(0, 0, MAPPED, address('192.168.127.2'))!;
-  neighbour.flows++;
+  neighbour.hold();
   bench.timers.advance(200_000);
   bench.input(ipFrame({}), thief);
   assert.equal(owner(), bench.port);
-  neighbour.flows--;
+  neighbour.release();
   bench.input(ipFrame({}), thief);
   assert.equal(owner(), thief, 'an address that was given up can be taken');
   bench.gateway.detached(thief);
@@ -392,7 +392,7 @@ test('addresses with flows are not pushed out by addresses that a VM makes up', 
   const table = bench.gateway.neighbours;
   const learn = (word: number): Neighbour => table.learn(0, 0, MAPPED, word, bench.port, 0x5a94, word)!;
   const busy = [learn(1), learn(2)];
-  for (const neighbour of busy) neighbour.flows++;
+  for (const neighbour of busy) neighbour.hold();
   for (let word = 10; word < 5000; word++) learn(word);
   assert.equal(table.size, 1024);
   for (const neighbour of busy) assert.equal(table.lookup(0, 0, MAPPED, neighbour.w3), neighbour);
