@@ -15,6 +15,12 @@ export const IPV6_GROUP = 0x3333;
 export const TYPE_IPV4 = 0x0800;
 export const TYPE_ARP = 0x0806;
 export const TYPE_IPV6 = 0x86dd;
+export const TYPE_VLAN = 0x8100;
+export const TYPE_SERVICE_VLAN = 0x88a8;
+/** IEEE 802.3 §3.2.6: up to here the type is a length, and LLC follows. */
+export const LONGEST_LLC = 1500;
+/** LLC's two addresses where a SNAP header follows, which any protocol can be in (RFC 1042). */
+export const SNAP = 0xaaaa;
 
 export function type(bytes: Uint8Array, at: number): number {
   return u16(bytes, at + 12);

@@ -19,11 +19,6 @@ import type { Ipv6Guard } from './ipv6-guard.ts';
 import { Ipv6Headers } from './ipv6-headers.ts';
 import { openField } from './open-checksum.ts';
 
-const TYPE_VLAN = 0x8100;
-const TYPE_SERVICE_VLAN = 0x88a8;
-/** IEEE 802.3 §3.2.6: up to here the type is a length, and LLC follows; RFC 1042: SNAP, which any of these protocols can be in. */
-const LONGEST_LLC = 1500;
-const SNAP = 0xaaaa;
 const DHCP_SERVER = 67;
 const DHCP_CLIENT = 68;
 const DHCPV6_CLIENT = 546;
@@ -90,8 +85,8 @@ export class AddressGuard {
     if (type === ethernet.TYPE_IPV4) return this.#ipv4(port, hi, lo, packet, end, open);
     if (type === ethernet.TYPE_ARP) return open === Infinity && this.#arp(port, hi, lo, packet, end);
     if (type === ethernet.TYPE_IPV6) return this.#ipv6(port, hi, lo, packet, end, open);
-    if (type <= LONGEST_LLC) return packet + 2 > end || u16(this.#bytes, packet) !== SNAP;
-    return type !== TYPE_VLAN && type !== TYPE_SERVICE_VLAN;
+    if (type <= ethernet.LONGEST_LLC) return packet + 2 > end || (open >= packet + 2 && u16(this.#bytes, packet) !== ethernet.SNAP);
+    return type !== ethernet.TYPE_VLAN && type !== ethernet.TYPE_SERVICE_VLAN;
   }
 
   #holds(port: Port, hi: number, lo: number, address: number): boolean {

@@ -1,5 +1,6 @@
 /** What guards must know of an IPv6 packet: what stands behind its extension headers, where it could hide. */
 import { u16 } from '../packet/bytes.ts';
+import * as ethernet from '../packet/ethernet.ts';
 import * as ipv6 from '../packet/ipv6.ts';
 import { ROUTER_ADVERTISEMENT } from '../packet/ndp.ts';
 
@@ -9,6 +10,30 @@ const EXTENSION_LIMIT = 8;
 
 /** Bytes of an ICMPv6 message's type and code. */
 const FIRST_WORD = 2;
+
+/** The identifier in a VLAN tag: 0 is a priority alone, which a kernel passes over whatever VLANs it has (IEEE 802.1Q §9.6). */
+const VLAN_IDENTIFIER = 0xfff;
+/** RFC 1042: LLC's addresses and control, an organization, a type. */
+const SNAP_HEADER = 8;
+
+/**
+ * Where the IPv6 packet begins in the frame from `at` to `end`, behind priority tags and SNAP headers, in which some systems look as well
+ * (CVE-2021-27853); -1 when there is none; `end` when that can't be told, since a checksum will be written at `open`.
+ */
+export function ipv6In(bytes: Uint8Array, at: number, end: number, open: number): number {
+  let type = ethernet.type(bytes, at);
+  let packet = at + ethernet.HEADER;
+  while (type !== ethernet.TYPE_IPV6) {
+    const isTag = type === ethernet.TYPE_VLAN || type === ethernet.TYPE_SERVICE_VLAN;
+    const size = isTag ? 4 : SNAP_HEADER;
+    if ((!isTag && type > ethernet.LONGEST_LLC) || packet + size > end) return -1;
+    if (open < packet + size) return end;
+    if (isTag ? (u16(bytes, packet) & VLAN_IDENTIFIER) !== 0 : u16(bytes, packet) !== ethernet.SNAP) return -1;
+    packet += size;
+    type = u16(bytes, packet - 2);
+  }
+  return packet;
+}
 
 export class Ipv6Headers {
   protocol = 0;

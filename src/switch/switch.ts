@@ -21,7 +21,7 @@ import { AddressGuard } from './address-guard.ts';
 import { Delivery } from './delivery.ts';
 import type { GatewayInput } from './gateway-input.ts';
 import { Ipv6Guard } from './ipv6-guard.ts';
-import { Ipv6Headers } from './ipv6-headers.ts';
+import { Ipv6Headers, ipv6In } from './ipv6-headers.ts';
 import { MacTable } from './mac-table.ts';
 import { openField } from './open-checksum.ts';
 import { type Refusal, SwitchCounters } from './switch-counters.ts';
@@ -126,9 +126,10 @@ export class Switch implements FrameReceiver {
 
   #isNoRouter(headers: Ipv6Headers, port: Port, at: number, length: number): boolean {
     const bytes = this.#bytes;
-    if (ethernet.type(bytes, at) !== ethernet.TYPE_IPV6) return true;
     const end = at + length;
-    return headers.read(bytes, at + ethernet.HEADER, end) && headers.isNoRouter(bytes, end, openField(bytes, port, at));
+    const open = openField(bytes, port, at);
+    const packet = ipv6In(bytes, at, end, open);
+    return packet < 0 || (headers.read(bytes, packet, end) && headers.isNoRouter(bytes, end, open));
   }
 
   #drop(port: Port, why: Refusal): void {

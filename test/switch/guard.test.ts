@@ -169,6 +169,8 @@ test('no VM has what was looked at written over by whoever completes its checksu
     [ipv6('11', udp(5000, 53)), 56],
     [ipv6('00', '3a00000000000000' + '87000000'), 62],
     [ipv6('2c', '1100000800000000' + '0223'), 58],
+    ['0040424203000000' + arp(2, mac(0), address(3)), 14],
+    ['0040424203000000' + arp(2, mac(0), address(3)), 15],
   ];
   for (const [body, field] of closed) assert.equal(bench.send(0, BROADCAST, mac(0), body, openAt(14, field)), false, `${field} of ${body}`);
   const open: [body: string, field: number][] = [
@@ -178,6 +180,7 @@ test('no VM has what was looked at written over by whoever completes its checksu
     [ipv6('3a', '87000000'), 56],
     [ipv6('11', udp(5000, 53)), 60],
     ['88b5' + '00'.repeat(20), 20],
+    ['0040424203000000' + arp(2, mac(0), address(3)), 16],
   ];
   for (const [body, field] of open) assert.ok(bench.send(0, BROADCAST, mac(0), body, openAt(14, field)), `${field} of ${body}`);
 });

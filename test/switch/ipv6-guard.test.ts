@@ -238,6 +238,51 @@ test('with the guard by MAC address no router but the gateway is heard of by VMs
   assert.ok(without.send(0, ALL_NODES, mac(0), ROUTER_ADVERTISEMENT('fe80::7')), 'whose IPv6 is their own affair');
 });
 
+test('no VM’s router advertisement goes by in a priority tag or a SNAP header (CVE-2021-27853)', () => {
+  const advertisement = ROUTER_ADVERTISEMENT('fe80::7');
+  const snap = (body: string, length = '0040'): string => `${length}aaaa03000000${body}`;
+  const hidden = [
+    `81000000${advertisement}`,
+    `8100e000${advertisement}`,
+    `88a80000${advertisement}`,
+    `81000000${'81000000'.repeat(20)}${advertisement}`,
+    `88a8000081000000${advertisement}`,
+    snap(advertisement),
+    snap(advertisement, '0000'),
+    snap(advertisement, '05dc'),
+    `81000000${snap(advertisement)}`,
+    snap(`81000000${advertisement}`),
+    `81000000${ipv6('fe80::7', '3c', '3a00000000000000' + '86000000')}`,
+  ];
+  const open = [
+    // Of VLANs, guests have their own routers.
+    `81000005${advertisement}`,
+    `81000000${solicitation('fe80::7', FREE)}`,
+    `810000000800${'00'.repeat(20)}`,
+    '81000000',
+    '8100',
+    '0040aaaa0300000086',
+    `004042420300000086dd${advertisement}`,
+    '88b5',
+  ];
+  for (const [bodies, goes] of [
+    [hidden, false],
+    [open, true],
+  ] as const) {
+    for (const body of bodies) {
+      const world = new World('mac');
+      assert.equal(world.says(0, body), goes, body);
+      assert.equal(world.send(0, mac(1), mac(0), body), goes, body);
+      assert.equal(world.switch.counters.dropRouter, goes ? 0 : 2);
+    }
+  }
+  const offload = new World('mac', 2, { offload: true, largestFrame: 65_549 });
+  const written = (body: string): boolean[] =>
+    [14, 16, 18, 20, 22, 80].map((field) => offload.says(0, body + '00'.repeat(40), openAt(14, field)));
+  assert.deepEqual(written(`8100000588b5`), [false, false, true, true, true, true], 'what makes it one is not written either');
+  assert.deepEqual(written(`00404242030000000000`), [false, false, false, false, true, true]);
+});
+
 test('whatever VMs send, nothing is thrown, each has its share of addresses, and nobody has what is made of another’s MAC address', () => {
   const world = new World('lease');
   const { holders } = world.switch.leases!.ipv6!;
