@@ -142,7 +142,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     this.#tcp = new TcpEngine({ ...shared, limits: limits.tcp }, wake);
     this.#udp = new UdpEngine({ ...shared, maxFlows: limits.udpFlows }, wake);
     this.#echo = new EchoForwarder(shared, wake);
-    wireFlows(gateway, this.#tcp, this.#udp, this.#echo);
+    wireFlows(gateway, this.#tcp, this.#udp, this.#echo, options.guard === 'lease');
     gateway.ipv6?.advertiser.start();
     const now = (): number => timers.now;
     this.#leases = new LeasePool({

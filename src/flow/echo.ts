@@ -263,9 +263,9 @@ export class EchoForwarder implements Transport {
     this.#requests = REQUESTS;
   }
 
-  /** The VM behind this port has gone. */
-  detached(port: Port): void {
-    for (const flow of this.#flows.values()) if (flow.vm === port) this.#close(flow);
+  /** The VM behind this port has gone; null: guests have lost their addresses. */
+  detached(port: Port | null): void {
+    for (const flow of this.#flows.values()) if (flow.vm === port || flow.neighbour.port === null) this.#close(flow);
   }
 
   #close(flow: EchoFlow): void {

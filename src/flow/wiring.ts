@@ -5,7 +5,8 @@ import type { EchoForwarder } from './echo.ts';
 import type { TcpEngine } from './tcp/engine.ts';
 import type { UdpEngine } from './udp/engine.ts';
 
-export function wireFlows(gateway: Gateway, tcp: TcpEngine, udp: UdpEngine, echo: EchoForwarder): void {
+/** `guarded`: whose an address is, the switch has judged (see NeighbourTable.displaced). */
+export function wireFlows(gateway: Gateway, tcp: TcpEngine, udp: UdpEngine, echo: EchoForwarder, guarded: boolean): void {
   gateway.transport(PROTOCOL_TCP, tcp);
   gateway.transport(PROTOCOL_UDP, udp);
   gateway.icmpInput.echo = echo;
@@ -18,6 +19,13 @@ export function wireFlows(gateway: Gateway, tcp: TcpEngine, udp: UdpEngine, echo
   gateway.onDetached(() => tcp.detached());
   gateway.onDetached(() => udp.detached());
   gateway.onDetached((port) => echo.detached(port));
+  if (guarded) {
+    gateway.neighbours.displaced = () => {
+      tcp.detached();
+      udp.detached();
+      echo.detached(null);
+    };
+  }
   gateway.onReport((report) => tcp.report(report));
   gateway.onReport((report) => udp.report(report));
 }

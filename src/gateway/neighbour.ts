@@ -129,6 +129,11 @@ export class NeighbourTable {
   /** Each port's entries, in the order in which they are looked at for room. */
   readonly #ofPort: Map<Port, PortNeighbours> = new Map();
   #size = 0;
+  /**
+   * Set where the switch has judged whose an address is (`-guard lease`): then it goes with its first packet to whom it was given, whatever
+   * the VM did that had it before. Is called when flows have lost their entry.
+   */
+  displaced: (() => void) | null = null;
   /** Claims of an address that another VM uses. */
   taken = 0;
   /** Addresses that nobody answered for. */
@@ -161,11 +166,15 @@ export class NeighbourTable {
 
   /** The address was heard of from this MAC on this port. Null when it belongs to another VM, or there is no room for it. */
   learn(w0: number, w1: number, w2: number, w3: number, port: Port, macHi: number, macLo: number): Neighbour | null {
-    const entry = this.lookup(w0, w1, w2, w3) ?? new Neighbour(w0, w1, w2, w3);
+    let entry = this.lookup(w0, w1, w2, w3) ?? new Neighbour(w0, w1, w2, w3);
     if (entry.port !== port) {
       if (entry.port !== null && this.#inUse(entry)) {
-        this.taken++;
-        return null;
+        if (this.displaced === null) {
+          this.taken++;
+          return null;
+        }
+        this.#displace(entry, this.#ofPort.get(entry.port)!, this.displaced);
+        entry = new Neighbour(w0, w1, w2, w3);
       }
       if (!this.#place(entry, port)) return null;
     }
@@ -173,6 +182,12 @@ export class NeighbourTable {
     entry.macLo = macLo;
     this.heard(entry);
     return entry;
+  }
+
+  /** The VM that had the address has it no more: its flows end, which must not bring anything to the other one. */
+  #displace(entry: Neighbour, entries: PortNeighbours, displaced: () => void): void {
+    this.#remove(entry, entries);
+    if (entry.flows > 0) displaced();
   }
 
   /** The entry's VM has sent something. */

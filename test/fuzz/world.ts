@@ -191,7 +191,7 @@ export class World {
     this.tcp = new TcpEngine({ ...shared, limits: { linkWindow, flows, connecting: flows >>> 1, timeWait: flows >>> 2 } }, wake);
     this.udp = new UdpEngine({ ...shared, maxFlows: flows }, wake);
     this.echo = new EchoForwarder(shared, wake);
-    wireFlows(gateway, this.tcp, this.udp, this.echo);
+    wireFlows(gateway, this.tcp, this.udp, this.echo, guard === 'lease');
     this.leases = new LeasePool({ subnet: SUBNET, mask: MASK, reserved: [GATEWAY, HOST_ADDRESS], statics, now });
     gateway.onDetached((port) => this.leases.detached(port));
     const leased = (mac: string, address: number, vm: Port): void => {
