@@ -2,6 +2,7 @@
 import { IpAddress, parseIpv4 } from './packet/address.ts';
 import { parseMac } from './packet/mac.ts';
 import type { Random } from './runtime/clock.ts';
+import { processorTime } from './runtime/wall-clock.ts';
 import type { TimerWheel } from './runtime/timer-wheel.ts';
 import { Gateway, type GatewayOptions } from './gateway/gateway.ts';
 import { Forwarder } from './service/dns/forwarder.ts';
@@ -56,5 +57,5 @@ export function dnsOf(options: ResolvedOptions, timers: TimerWheel, random: Rand
   const servers = new WatchedFile('/etc/resolv.conf', nodeFiles, now, parseNameservers);
   const forwarder = new Forwarder(new NodeUpstream(), () => servers.value, random);
   const zones = new Zones(options.dns, options.ipv6);
-  return { zones, server: new DnsServer({ zones, hosts: () => hosts.value, forwarder, timers }) };
+  return { zones, server: new DnsServer({ zones, hosts: () => hosts.value, forwarder, timers, processorTime }) };
 }

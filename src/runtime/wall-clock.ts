@@ -21,3 +21,8 @@ export class SystemRandom implements Random {
     return this.#pool[--this.#left]!;
   }
 }
+
+/** Milliseconds for which this process has run code of its own on any processor. */
+export function processorTime(): number {
+  return process.cpuUsage().user / 1000;
+}

@@ -213,7 +213,7 @@ export class World {
     const plan6 = { subnet6: '', gatewayIP6: GATEWAY6.toString(), deviceIP6: DEVICE6.toString(), hostIP6: HOST6.toString() };
     const zones = new Zones(internalZones('192.168.127.1', '192.168.127.254', ipv6 ? plan6 : undefined, ipv4));
     const hosts = { addresses: new Map([['known', [Uint8Array.of(10, 1, 1, 1)]]]), pointers: new Map<string, Uint8Array[]>() };
-    this.dns = new DnsServer({ zones, hosts: () => hosts, forwarder: this.#forwarder, timers });
+    this.dns = new DnsServer({ zones, hosts: () => hosts, forwarder: this.#forwarder, timers, processorTime: () => performance.now() });
     const services = new GatewayServices(arena, this.tcp, this.udp, () => {
       this.handed = true;
     });

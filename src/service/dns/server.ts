@@ -39,6 +39,8 @@ export interface DnsOptions {
   readonly hosts: () => HostNames;
   readonly forwarder: Forwarder;
   readonly timers: TimerWheel;
+  /** Milliseconds that the process has had on processors. */
+  readonly processorTime: () => number;
 }
 
 export class DnsCounters {
@@ -62,7 +64,7 @@ export class DnsServer {
 
   constructor(options: DnsOptions) {
     this.#options = options;
-    this.#search = new PatternSearch(() => options.timers.now);
+    this.#search = new PatternSearch(() => options.timers.now, options.processorTime);
   }
 
   listen(host: ServiceHost): void {

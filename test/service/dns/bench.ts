@@ -72,7 +72,13 @@ export class DnsBench {
     this.zones = new Zones(zones);
     this.timers.between = { clock: new ManualClock(), armed: () => {} };
     this.forwarder = new Forwarder(this.upstream, () => this.servers, new SeededRandom(7));
-    this.server = new DnsServer({ zones: this.zones, hosts: () => this.hosts, forwarder: this.forwarder, timers: this.timers });
+    this.server = new DnsServer({
+      zones: this.zones,
+      hosts: () => this.hosts,
+      forwarder: this.forwarder,
+      timers: this.timers,
+      processorTime: () => performance.now(),
+    });
   }
 
   async ask(name: string, type: RecordType = 'A', overTcp = false, vm = VM): Promise<DecodedPacket> {
