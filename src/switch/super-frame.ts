@@ -8,18 +8,14 @@
 import { u16 } from '../packet/bytes.ts';
 import * as ethernet from '../packet/ethernet.ts';
 import * as ipv4 from '../packet/ipv4.ts';
+import * as ipv6 from '../packet/ipv6.ts';
 import * as tcp from '../packet/tcp.ts';
 import * as udp from '../packet/udp.ts';
 import * as vnet from '../packet/vnet-header.ts';
 
-const TYPE_VLAN = 0x8100;
-const TYPE_SERVICE_VLAN = 0x88a8;
 const VLAN_TAG = 4;
 const VLAN_TAGS = 2;
 
-const IPV6_HEADER = 40;
-const HOP_BY_HOP = 0;
-const DESTINATION_OPTIONS = 60;
 const IPV6_OPTIONS = 4;
 
 export const TCP_CHECKSUM = 16;
@@ -72,7 +68,7 @@ export class SuperFrame {
     this.length = length;
     let network = ethernet.HEADER;
     let type = ethernet.type(bytes, at);
-    for (let tags = 0; tags < VLAN_TAGS && (type === TYPE_VLAN || type === TYPE_SERVICE_VLAN); tags++) {
+    for (let tags = 0; tags < VLAN_TAGS && (type === ethernet.TYPE_VLAN || type === ethernet.TYPE_SERVICE_VLAN); tags++) {
       network += VLAN_TAG;
       if (network > length) return false;
       type = u16(bytes, at + network - 2);
@@ -95,11 +91,11 @@ export class SuperFrame {
 
   #locateIpv6(bytes: Uint8Array, at: number): boolean {
     const { network, length } = this;
-    if (network + IPV6_HEADER > length || network + IPV6_HEADER + u16(bytes, at + network + 4) !== length) return false;
+    if (network + ipv6.HEADER > length || network + ipv6.HEADER + u16(bytes, at + network + 4) !== length) return false;
     if (bytes[at + network]! >>> 4 !== 6) return false;
     let next = bytes[at + network + 6]!;
-    let transport = network + IPV6_HEADER;
-    for (let i = 0; i < IPV6_OPTIONS && (next === HOP_BY_HOP || next === DESTINATION_OPTIONS); i++) {
+    let transport = network + ipv6.HEADER;
+    for (let i = 0; i < IPV6_OPTIONS && (next === ipv6.HOP_BY_HOP || next === ipv6.DESTINATION_OPTIONS); i++) {
       if (transport + 8 > length) return false;
       next = bytes[at + transport]!;
       transport += 8 + bytes[at + transport + 1]! * 8;
