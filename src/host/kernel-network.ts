@@ -40,6 +40,7 @@ import type {
   StreamListener,
 } from './endpoint.ts';
 import type { HostCounters } from './counters.ts';
+import { reserveDescriptors } from './descriptors.ts';
 import { DatagramMessages } from './datagram-messages.ts';
 import { ErrorQueue } from './error-queue.ts';
 import { KernelDatagram } from './kernel-datagram.ts';
@@ -49,6 +50,7 @@ import { KernelMemory } from './kernel-memory.ts';
 import { KernelPing } from './kernel-ping.ts';
 import { attachReplyFilter } from './ping-filter.ts';
 import { KernelStream } from './kernel-stream.ts';
+import { keepUrgentInOrder, SpareSocket } from './spare-socket.ts';
 
 const FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC;
 const BACKLOG = 4096;
@@ -69,6 +71,8 @@ export class KernelNetwork implements HostNetwork, HostListeners {
   readonly #memory: KernelMemory;
   readonly #errors: ErrorQueue;
   readonly #hasIpv6: boolean;
+  readonly #spare4: SpareSocket;
+  readonly #spare6: SpareSocket;
   #keptPorts = 0;
   #messages: DatagramMessages | null = null;
   #pingBuffer = -1;
@@ -84,6 +88,9 @@ export class KernelNetwork implements HostNetwork, HostListeners {
     this.#hasIpv6 = hasIpv6 ?? kernelHasIpv6();
     this.#memory = new KernelMemory(arena, seeks ?? kernelSeeks(arena));
     this.#errors = new ErrorQueue(this.#memory);
+    reserveDescriptors();
+    this.#spare4 = new SpareSocket(AF_INET, loop, this.#memory);
+    this.#spare6 = new SpareSocket(AF_INET6, loop, this.#memory);
   }
 
   get counters(): HostCounters {
@@ -91,7 +98,7 @@ export class KernelNetwork implements HostNetwork, HostListeners {
   }
 
   connectStream(address: IpAddress, port: number, handler: EndpointHandler): StreamEndpoint | number {
-    const fd = socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | FLAGS, 0);
+    const fd = (address.isIpv4 ? this.#spare4 : this.#spare6).take();
     if (fd < 0) return unrouted(fd);
     const status = this.#connect(fd, address, port);
     if (status < 0 && status !== -EINPROGRESS) {
@@ -230,6 +237,7 @@ export class KernelNetwork implements HostNetwork, HostListeners {
   #accepted(fd: number, peer: ReturnType<typeof readSockaddr>, accept: StreamAccepted, unix = false): void {
     const words = peer?.words ?? [0, 0, 0, 0];
     try {
+      keepUrgentInOrder(fd, this.#memory);
       const endpoint = new KernelStream(fd, false, this.#loop, this.#memory, NOBODY, unix);
       accept(endpoint, new IpAddress(...words), peer?.port ?? 0);
     } catch (error) {
@@ -238,8 +246,10 @@ export class KernelNetwork implements HostNetwork, HostListeners {
     }
   }
 
-  /** Closes what is leaving; what is in use belongs to its users. */
+  /** Closes what is leaving and what was opened beforehand; what is in use belongs to its users. */
   close(): void {
+    this.#spare4.close();
+    this.#spare6.close();
     this.#memory.leaving.close();
   }
 

@@ -15,7 +15,6 @@ import {
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
-  SO_OOBINLINE,
   SO_PEEK_OFF,
   SOL_SOCKET,
   TCP_KEEPIDLE,
@@ -24,7 +23,7 @@ import {
 import { EAGAIN, EINPROGRESS, ENOBUFS, ENOMEM } from '../system/errno.ts';
 import { close, getsockopt, recv, recvmsg, send, sendmsg, setsockopt, shutdown } from '../system/syscalls.ts';
 import { Timer } from '../runtime/timer-wheel.ts';
-import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
+import type { Chore, TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import { type EndpointHandler, HANGUP, READABLE, type Spans, type StreamEndpoint, WRITABLE } from './endpoint.ts';
 import { type KernelMemory, SINK } from './kernel-memory.ts';
 
@@ -55,7 +54,7 @@ export function endpointEvents(events: number): number {
   return (events & EPOLLIN ? READABLE : 0) | (events & EPOLLOUT ? WRITABLE : 0) | hangup;
 }
 
-export class KernelStream implements StreamEndpoint, Watcher {
+export class KernelStream implements StreamEndpoint, Watcher, Chore {
   handler: EndpointHandler;
   readonly #fd: number;
   readonly #loop: TurnLoop;
@@ -68,6 +67,9 @@ export class KernelStream implements StreamEndpoint, Watcher {
   /** An error was reported: worth asking the kernel which. */
   #troubled = false;
   #closed = false;
+  /** The end of what is sent, and of the descriptor, wait for the end of the round: neither may hold up an answer to the VM. */
+  #endDue = false;
+  #closeDue = false;
   /** The peer has sent its last byte. */
   #ended = false;
   /** Where the kernel will peek next (SO_PEEK_OFF); -1 while the option is off and peeking starts at the head. */
@@ -82,7 +84,7 @@ export class KernelStream implements StreamEndpoint, Watcher {
   #urgent = false;
   #retry: Timer | null = null;
 
-  /** Takes over `fd`, nonblocking; `connecting` when its connect is still under way; `unix`: no TCP. Edge-triggered, registered once. */
+  /** Takes over `fd`, nonblocking, urgent data in order; `connecting` when its connect is still under way; `unix`: no TCP. Edge-triggered, registered once. */
   constructor(fd: number, connecting: boolean, loop: TurnLoop, memory: KernelMemory, handler: EndpointHandler, unix = false) {
     this.#unix = unix;
     this.#seeks = unix || memory.seeks;
@@ -92,8 +94,6 @@ export class KernelStream implements StreamEndpoint, Watcher {
     this.#memory = memory;
     this.handler = handler;
     this.#token = loop.watch(fd, EVENTS, this);
-    // RFC 6093 §6: urgent data stays in order with the rest. Set later it would lose a byte that was read before.
-    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, memory.int(1), 4);
   }
 
   ready(events: number): void {
@@ -224,7 +224,21 @@ export class KernelStream implements StreamEndpoint, Watcher {
   }
 
   shutdownWrite(): void {
-    shutdown(this.#fd, SHUT_WR);
+    this.#endDue = true;
+    this.#loop.afterPhases(this);
+  }
+
+  run(): void {
+    if (this.#closeDue) return this.#release();
+    if (this.#endDue && !this.#closed) shutdown(this.#fd, SHUT_WR);
+    this.#endDue = false;
+  }
+
+  #release(): void {
+    this.#closeDue = false;
+    // The kernel answers a close over unread bytes with a reset.
+    if (this.#discarded > 0) this.#drop();
+    close(this.#fd);
   }
 
   abandon(): void {
@@ -249,10 +263,9 @@ export class KernelStream implements StreamEndpoint, Watcher {
     this.#closed = true;
     this.#memory.leaving.delete(this);
     if (this.#retry !== null) this.#loop.timers.cancel(this.#retry);
-    // The kernel answers a close over unread bytes with a reset.
-    if (this.#discarded > 0) this.#drop();
     this.#loop.forget(this.#token);
-    close(this.#fd);
+    this.#closeDue = true;
+    this.#loop.afterPhases(this);
   }
 
   reset(): void {

@@ -1,8 +1,8 @@
 /**
  * The turn loop: one epoll instance for every descriptor of the data path, watched from Node's own loop.
  *
- *     Node's loop ──► turn: epoll_wait → timers → watchers → phases ─┐
- *                       ▲       └──────────── while there is work ◄──┘    at most BUDGET ms, then what was put off, and back to Node
+ *     Node's loop ──► turn: epoll_wait → timers → watchers → phases → chores ─┐
+ *                       ▲       └──────────── while there is work ◄───────────┘    at most BUDGET ms, then what was put off, and back to Node
  *
  * After a round with work the turn lingers: it waits in epoll_wait itself for a moment, so that a busy network is not driven
  * through two nested loops. As long as that pays, it first asks again and again without sleeping, about a tenth of a
@@ -50,6 +50,12 @@ export interface Watcher {
 /** Work done once per round, after the events. True: there is more to do at once. */
 export type Phase = () => boolean;
 
+/** What nobody waits for, as closing a descriptor: done when the phases have sent what VMs do wait for. */
+export interface Chore {
+  /** Once for each time that it was left for later. */
+  run(): void;
+}
+
 /**
  * Work at the end of a turn. `idle`: nothing has come for a while; otherwise the turn's time is over, and the next follows.
  * Returns DONE, SENT when the phases have work now, or KEPT when something is put off to the next turn; or both.
@@ -86,6 +92,7 @@ export class TurnLoop {
   /** Replaced, not changed: a round goes on with those it began with. */
   #phases: readonly Phase[] = [];
   readonly #endings: Ending[] = [];
+  readonly #chores: Chore[] = [];
   /** The turn ended because nothing came any more, not because its time was over. */
   #idle = false;
   /** Something was put off to this turn: it waits for events before it ends. */
@@ -181,6 +188,12 @@ export class TurnLoop {
     this.#endings.push(run);
   }
 
+  /** Does `chore` at the end of this round; outside a turn at once. */
+  afterPhases(chore: Chore): void {
+    if (this.#stage === IDLE || this.#closed) chore.run();
+    else this.#chores.push(chore);
+  }
+
   /** Work has come up for the phases: if they are running another round follows, outside a turn one is run soon. */
   wake(): void {
     if (this.#stage === PHASES) this.#woken = true;
@@ -239,6 +252,7 @@ export class TurnLoop {
     } catch (error) {
       this.#keep(error);
     }
+    this.#runChores();
     this.#stage = IDLE;
     if (!this.#closed) this.#afterTurn(more);
     timers.between = this.#betweenTurns;
@@ -274,6 +288,7 @@ export class TurnLoop {
       this.#stage = PHASES;
       this.#woken = false;
       const more = this.#runAll(this.#phases) || this.#woken;
+      this.#runChores();
       if (this.#closed) return false;
       if (this.#fault !== null) return more;
       this.#idle = count <= 0 && !more;
@@ -349,6 +364,18 @@ export class TurnLoop {
       }
     }
     return more;
+  }
+
+  #runChores(): void {
+    const chores = this.#chores;
+    for (let i = 0; i < chores.length; i++) {
+      try {
+        chores[i]!.run();
+      } catch (error) {
+        this.#keep(error);
+      }
+    }
+    chores.length = 0;
   }
 
   #afterTurn(more: boolean): void {

@@ -4,7 +4,7 @@
  *
  * The library is loaded on the first use of `load`, so importing this file works everywhere.
  */
-import koffi from 'koffi';
+import koffi, { type KoffiFunc } from 'koffi';
 import { F_DUPFD_CLOEXEC, SOCK_CLOEXEC } from './constants.ts';
 import { EINVAL } from './errno.ts';
 import { SystemError } from './error.ts';
@@ -144,6 +144,11 @@ export function setsockopt(fd: number, level: number, name: number, value: numbe
 /** A second descriptor of the same socket, closed when a program is started. */
 export function duplicate(fd: number): number {
   return result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/** The lowest free descriptor from `lowest` on, of what `fd` is one of, made by another thread: `done` gets it, or a negative number. */
+export function duplicateAbove(fd: number, lowest: number, done: (copy: number) => void): void {
+  (c.fcntl as KoffiFunc<Call>).async(fd, F_DUPFD_CLOEXEC, lowest, (error, copy) => done(error === null ? copy : -EINVAL));
 }
 
 /** Makes `other` a descriptor of what `fd` is one of, instead of what it was; closed when a program is started. */
