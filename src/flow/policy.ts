@@ -8,6 +8,8 @@ const MULTICAST_6 = 0xff;
 /** First words of fd00:ec2::/32 and of fd20:ce::254. */
 const EC2_6 = 0xfd000ec2 | 0;
 const GOOGLE_6 = 0xfd2000ce | 0;
+/** First word of 64:ff9b::/96, behind which a translator of the host's network finds an IPv4 address (RFC 6052 §2.1). */
+const NAT64 = 0x0064ff9b;
 const LOOPBACK_6: IpAddress = new IpAddress(0, 0, 0, 1);
 
 export interface PolicyOptions {
@@ -53,12 +55,13 @@ export class FlowPolicy {
   }
 
   /**
-   * Decided on what the guest asked for, before translation. IPv4: 0/8, 127/8, link-local unless allowed, 224/4 and above. IPv6: groups,
-   * and what stands for link-local in clouds; what else is no host's the gateway refuses.
+   * Decided on what the guest asked for, before translation. IPv4: 0/8, 127/8, link-local unless allowed, 224/4 and above, and the
+   * same by way of NAT64. IPv6: groups, and what stands for link-local in clouds; what else is no host's the gateway refuses.
    */
   blocked(destination: IpAddress): boolean {
-    const { isIpv4, w0, w3 } = destination;
-    if (!isIpv4) return w0 >>> 24 === MULTICAST_6 || (!this.#allowLinkLocal && isMetadata(destination));
+    const { isIpv4, w0, w1, w2, w3 } = destination;
+    const translated = w0 === NAT64 && w1 === 0 && w2 === 0;
+    if (!isIpv4 && !translated) return w0 >>> 24 === MULTICAST_6 || (!this.#allowLinkLocal && isMetadata(destination));
     const first = w3 >>> 24;
     if (first === 0 || first === NET_127 || first >= 224) return true;
     return w3 >>> 16 === LINK_LOCAL && !this.#allowLinkLocal;
