@@ -19,6 +19,7 @@ import * as udp from '../packet/udp.ts';
 import type { Datagram, Datagrams } from './datagrams.ts';
 import { type Lease, requestLease } from './dhcp-client.ts';
 import { resolveName } from './dns-client.ts';
+import { Resolutions } from './resolutions.ts';
 import type { Ipv6Configuration } from './router-advertisement.ts';
 import { SoftIpv6 } from './soft-ipv6.ts';
 import { dataOffset, type SegmentOutput, SoftSocket } from './soft-tcp.ts';
@@ -29,7 +30,6 @@ const PAYLOAD = ethernet.HEADER + ipv4.HEADER;
 const BROADCAST = -1;
 /** Where a datagram's checksum is. */
 const UDP_CHECKSUM = 6;
-const ARP_TIMEOUT = 1000;
 
 export interface SoftGuestOptions {
   readonly mac: string;
@@ -54,7 +54,7 @@ export class SoftGuest implements Datagrams {
   readonly #ipv6: SoftIpv6;
   readonly #wire: Wire;
   readonly #neighbours: Map<number, Mac> = new Map();
-  readonly #resolving: Map<number, ((mac: Mac | undefined) => void)[]> = new Map();
+  readonly #resolutions: Resolutions<number>;
   readonly #udp: Map<number, (datagram: Datagram) => void> = new Map();
   readonly #pings: Map<number, () => void> = new Map();
   readonly #sockets: Map<string, SoftSocket> = new Map();
@@ -70,6 +70,7 @@ export class SoftGuest implements Datagrams {
     this.scheduler = options.scheduler;
     this.mtu = options.mtu ?? 1500;
     this.#wire = options.wire;
+    this.#resolutions = new Resolutions(options.scheduler);
     this.#ipv6 = new SoftIpv6({
       mac,
       scheduler: options.scheduler,
@@ -225,27 +226,14 @@ export class SoftGuest implements Datagrams {
     const hop = (to & this.#mask) === (this.#address & this.#mask) ? to : this.#gateway;
     const known = this.#neighbours.get(hop);
     if (known !== undefined) return this.#sendTo(known, frame);
-    this.#resolve(hop, (mac) => mac && this.#sendTo(mac, frame));
+    const asks = this.#resolutions.add(hop, (mac) => mac && this.#sendTo(mac, frame));
+    if (asks) this.#sendArp(arp.REQUEST, { hi: 0xffff, lo: -1 }, hop);
     return true;
   }
 
   #sendTo(mac: Mac, frame: Uint8Array): boolean {
     ethernet.write(frame, 0, mac.hi, mac.lo, this.mac.hi, this.mac.lo, ethernet.TYPE_IPV4);
     return this.#wire.send(frame);
-  }
-
-  #resolve(address: number, done: (mac: Mac | undefined) => void): void {
-    const waiting = this.#resolving.get(address);
-    if (waiting !== undefined) return void waiting.push(done);
-    this.#resolving.set(address, [done]);
-    this.#sendArp(arp.REQUEST, { hi: 0xffff, lo: -1 }, address);
-    this.scheduler.after(ARP_TIMEOUT, () => this.#resolved(address, undefined));
-  }
-
-  #resolved(address: number, mac: Mac | undefined): void {
-    const waiting = this.#resolving.get(address) ?? [];
-    this.#resolving.delete(address);
-    for (const done of waiting) done(mac);
   }
 
   #sendArp(operation: number, to: Mac, target: number): void {
@@ -274,7 +262,7 @@ export class SoftGuest implements Datagrams {
     const sender = arp.senderAddress(bytes, at);
     const mac = { hi: arp.senderMacHi(bytes, at), lo: arp.senderMacLo(bytes, at) };
     if (this.#address !== 0) this.#neighbours.set(sender, mac);
-    this.#resolved(sender, mac);
+    this.#resolutions.settle(sender, mac);
     if (arp.operation(bytes, at) === arp.REQUEST && arp.targetAddress(bytes, at) === this.#address) this.#sendArp(arp.REPLY, mac, sender);
   }
 

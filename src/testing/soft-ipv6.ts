@@ -8,6 +8,7 @@ import * as ipv6 from '../packet/ipv6.ts';
 import type { Mac } from '../packet/mac.ts';
 import * as ndp from '../packet/ndp.ts';
 import { type Ipv6Configuration, readAdvertisement } from './router-advertisement.ts';
+import { Resolutions } from './resolutions.ts';
 import type { Scheduler } from './wire.ts';
 
 const IP = ethernet.HEADER;
@@ -15,7 +16,6 @@ const PAYLOAD: number = ethernet.HEADER + ipv6.HEADER;
 /** Milliseconds, and how often: RFC 4861 §10 has 4 s and 3. */
 const SOLICITATION_INTERVAL = 1000;
 const SOLICITATIONS = 3;
-const NEIGHBOUR_TIMEOUT = 1000;
 /** What neighbour discovery asks of every message (RFC 4861 §6.1, §7.1). */
 const HOPS = 255;
 const UNSPECIFIED = new IpAddress(0, 0, 0, 0);
@@ -38,12 +38,13 @@ export class SoftIpv6 {
   #address: IpAddress | undefined;
   #router: IpAddress | undefined;
   readonly #neighbours: Map<string, Mac> = new Map();
-  readonly #resolving: Map<string, ((mac: Mac | undefined) => void)[]> = new Map();
+  readonly #resolutions: Resolutions<string>;
   #advertised: ((configuration: Ipv6Configuration) => void) | undefined;
 
   constructor(options: SoftIpv6Options) {
     const { hi, lo } = options.mac;
     this.#options = options;
+    this.#resolutions = new Resolutions(options.scheduler);
     this.#linkLocal = new IpAddress(0xfe800000, 0, ipv6.interfaceHigh(hi, lo), ipv6.interfaceLow(lo));
   }
 
@@ -104,7 +105,7 @@ export class SoftIpv6 {
     if (hop === undefined) return true;
     const known = this.#neighbours.get(hop.toString());
     if (known !== undefined) return this.#sendTo(known, frame);
-    this.#resolve(hop, (mac) => mac && this.#sendTo(mac, frame));
+    if (this.#resolutions.add(hop.toString(), (mac) => mac && this.#sendTo(mac, frame))) this.#ask(hop);
     return true;
   }
 
@@ -122,22 +123,11 @@ export class SoftIpv6 {
     this.#send(from, ipv6.PROTOCOL_ICMPV6, to, [message], 2);
   }
 
-  #resolve(address: IpAddress, done: (mac: Mac | undefined) => void): void {
-    const key = address.toString();
-    const waiting = this.#resolving.get(key);
-    if (waiting !== undefined) return void waiting.push(done);
-    this.#resolving.set(key, [done]);
-    const { mac, scheduler } = this.#options;
+  #ask(address: IpAddress): void {
+    const { mac } = this.#options;
     const message = new Uint8Array(ndp.WITH_ADDRESS);
     ndp.writeSolicitation(message, 0, ...words(address), mac.hi, mac.lo);
     this.#sendIcmp(this.#address ?? this.#linkLocal, groupOf(address), message);
-    scheduler.after(NEIGHBOUR_TIMEOUT, () => this.#resolved(key, undefined));
-  }
-
-  #resolved(key: string, mac: Mac | undefined): void {
-    const waiting = this.#resolving.get(key) ?? [];
-    this.#resolving.delete(key);
-    for (const done of waiting) done(mac);
   }
 
   /** A frame of IPv6. */
@@ -172,7 +162,7 @@ export class SoftIpv6 {
     const target = addressAt(bytes, at + ndp.TARGET);
     if (type === ndp.NEIGHBOUR_ADVERTISEMENT) {
       this.#neighbours.set(target.toString(), sender);
-      return this.#resolved(target.toString(), sender);
+      return this.#resolutions.settle(target.toString(), sender);
     }
     if (!target.equals(this.#linkLocal) && this.#address?.equals(target) !== true) return;
     // What tests whether an address is taken has none yet.

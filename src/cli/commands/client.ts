@@ -96,7 +96,8 @@ function placeOf(url: string): RequestOptions {
 
 function unreachable(url: string, { code, message }: NodeJS.ErrnoException): CommandError {
   if (code !== 'ENOENT' && code !== 'ECONNREFUSED') return new CommandError(`${url}: ${message}`);
-  const advice = 'start a network with guestwire run, or say where one listens: --connect URL, --name NAME or GUESTWIRE_SOCKET';
+  const advice =
+    'start a network with guestwire run, or guestwire qemu --name NAME, or say where one listens: --connect URL, --name NAME or GUESTWIRE_SOCKET';
   return new CommandError(`nothing is running at ${url} (${advice})`, STATUS.nothingRunning);
 }
 
