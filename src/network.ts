@@ -16,6 +16,7 @@ import { Arena } from './runtime/arena.ts';
 import { arenaSum } from './runtime/arena-checksum.ts';
 import { TurnLoop } from './runtime/turn-loop.ts';
 import { SystemRandom } from './runtime/wall-clock.ts';
+import { reserveDescriptors } from './host/descriptors.ts';
 import { KernelNetwork } from './host/kernel-network.ts';
 import type { LinkEvents } from './link/events.ts';
 import { Captures, type FrameCapture, type FrameObserver, observing, type TapOptions } from './link/frame-observer.ts';
@@ -219,6 +220,7 @@ export class VirtualNetwork extends EventEmitter<NetworkEvents> {
     let network: VirtualNetwork | undefined;
     try {
       network = new VirtualNetwork(resolved, arena, loop);
+      await reserveDescriptors();
       await network.#open(signal);
       return network;
     } catch (error) {

@@ -8,6 +8,7 @@ import { openSync } from 'node:fs';
 import { type GvproxyConfig, resolveLogLevel } from '../config/gvproxy-config.ts';
 import { ConfigError } from '../config/subnet.ts';
 import type { VirtualNetwork } from '../network.ts';
+import { compileSooner } from './compiler.ts';
 import { configure, loadFile, type LoadedFile } from './configuration.ts';
 import { createNetwork } from './create-network.ts';
 import type { Environment } from './environment.ts';
@@ -92,7 +93,7 @@ async function run(
     network.on('stationGone', (mac) => notifications.send('connection_closed', mac));
     log.info('waiting for clients...');
     const atEnd = (close: () => void | Promise<void>): void => parts.add(close);
-    start({ network, config, log, notifications, program, control, end, atEnd }).catch(fail);
+    start({ network, config, log, notifications, program, control, end, atEnd }).then(compileSooner).catch(fail);
   } catch (error) {
     fail(error);
   }

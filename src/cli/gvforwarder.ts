@@ -14,6 +14,7 @@ import { TurnLoop } from '../runtime/turn-loop.ts';
 import { interfaceNames } from '../system/network-interface.ts';
 import { isInterfaceName } from '../system/tap-device.ts';
 import { ConfigError } from '../config/subnet.ts';
+import { compileSooner } from './compiler.ts';
 import { readFlags } from './flags.ts';
 import { GVFORWARDER_FLAGS, type GvforwarderValues } from './gvforwarder-flags.ts';
 import type { Environment } from './environment.ts';
@@ -102,6 +103,7 @@ async function retry(options: ForwarderOptions, log: Log): Promise<void> {
     info: (text: string) => log.info(text),
     warning: (text: string) => log.warning(text),
   };
+  compileSooner();
   try {
     while (!signal.aborted) {
       log.error(await forward(options, run, signal));

@@ -1,9 +1,7 @@
 /** Runs a program with this process's arguments and streams, and exits with its status. */
-import { compileSooner } from './compiler.ts';
 import type { Environment } from './environment.ts';
 
 export async function main(name: string, run: (environment: Environment) => Promise<number>): Promise<void> {
-  compileSooner();
   const status = await run({
     argv: process.argv.slice(2),
     name,

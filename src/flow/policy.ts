@@ -68,7 +68,8 @@ export class FlowPolicy {
   }
 }
 
-/** EC2's own addresses (metadata at fd00:ec2::254), and Google's metadata server (fd20:ce::254). */
+/** EC2's own addresses (metadata at fd00:ec2::254), Google's metadata server (fd20:ce::254), and 169.254.0.0/16 behind a local NAT64 (RFC 8215). */
 function isMetadata({ w0, w1, w2, w3 }: IpAddress): boolean {
+  if (w0 === NAT64) return w1 >>> 16 === 1 && w3 >>> 16 === LINK_LOCAL;
   return w0 === EC2_6 || (w0 === GOOGLE_6 && w1 === 0 && w2 === 0 && w3 === 0x254);
 }

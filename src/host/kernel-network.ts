@@ -40,7 +40,6 @@ import type {
   StreamListener,
 } from './endpoint.ts';
 import type { HostCounters } from './counters.ts';
-import { reserveDescriptors } from './descriptors.ts';
 import { DatagramMessages } from './datagram-messages.ts';
 import { ErrorQueue } from './error-queue.ts';
 import { KernelDatagram } from './kernel-datagram.ts';
@@ -88,7 +87,6 @@ export class KernelNetwork implements HostNetwork, HostListeners {
     this.#hasIpv6 = hasIpv6 ?? kernelHasIpv6();
     this.#memory = new KernelMemory(arena, seeks ?? kernelSeeks(arena));
     this.#errors = new ErrorQueue(this.#memory);
-    reserveDescriptors();
     this.#spare4 = new SpareSocket(AF_INET, loop, this.#memory);
     this.#spare6 = new SpareSocket(AF_INET6, loop, this.#memory);
   }
@@ -108,9 +106,9 @@ export class KernelNetwork implements HostNetwork, HostListeners {
     return this.#stream(fd, status < 0, handler);
   }
 
-  #stream(fd: number, connecting: boolean, handler: EndpointHandler): StreamEndpoint | number {
+  #stream(fd: number, connecting: boolean, handler: EndpointHandler, unix = false): StreamEndpoint | number {
     try {
-      return new KernelStream(fd, connecting, this.#loop, this.#memory, handler);
+      return new KernelStream(fd, connecting, this.#loop, this.#memory, handler, unix);
     } catch (error) {
       // The kernel has no room for another watch.
       if (!(error instanceof SystemError)) throw error;
@@ -236,14 +234,9 @@ export class KernelNetwork implements HostNetwork, HostListeners {
 
   #accepted(fd: number, peer: ReturnType<typeof readSockaddr>, accept: StreamAccepted, unix = false): void {
     const words = peer?.words ?? [0, 0, 0, 0];
-    try {
-      keepUrgentInOrder(fd, this.#memory);
-      const endpoint = new KernelStream(fd, false, this.#loop, this.#memory, NOBODY, unix);
-      accept(endpoint, new IpAddress(...words), peer?.port ?? 0);
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      close(fd);
-    }
+    keepUrgentInOrder(fd, this.#memory);
+    const endpoint = this.#stream(fd, false, NOBODY, unix);
+    if (typeof endpoint === 'object') accept(endpoint, new IpAddress(...words), peer?.port ?? 0);
   }
 
   /** Closes what is leaving and what was opened beforehand; what is in use belongs to its users. */

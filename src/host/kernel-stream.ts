@@ -229,9 +229,11 @@ export class KernelStream implements StreamEndpoint, Watcher, Chore {
   }
 
   run(): void {
-    if (this.#closeDue) return this.#release();
-    if (this.#endDue && !this.#closed) shutdown(this.#fd, SHUT_WR);
+    if (this.#closed && !this.#closeDue) return;
+    // Before a close over unread bytes, too: the peer has its end of stream before the reset.
+    if (this.#endDue) shutdown(this.#fd, SHUT_WR);
     this.#endDue = false;
+    if (this.#closeDue) this.#release();
   }
 
   #release(): void {

@@ -34,6 +34,8 @@ const LINGER = 1;
 const SPINS = 150;
 const FEWEST_SPINS = 8;
 const SLEEPS_BETWEEN_TRIES = 32;
+/** Most chores that are left to the end of a round. */
+const CHORES = 16;
 const EVENT_LIMIT = 256;
 const EPOLL_CLOEXEC = 0o2000000;
 
@@ -188,9 +190,9 @@ export class TurnLoop {
     this.#endings.push(run);
   }
 
-  /** Does `chore` at the end of this round; outside a turn at once. */
+  /** Does `chore` at the end of this round; outside a turn at once, and so when many wait already: each may hold a descriptor. */
   afterPhases(chore: Chore): void {
-    if (this.#stage === IDLE || this.#closed) chore.run();
+    if (this.#stage === IDLE || this.#closed || this.#chores.length >= CHORES) chore.run();
     else this.#chores.push(chore);
   }
 

@@ -12,6 +12,7 @@ import { SystemError } from '../../system/error.ts';
 import { close } from '../../system/syscalls.ts';
 import { connectUnix } from '../../system/unix-stream.ts';
 import { serveControl } from '../api.ts';
+import { compileSooner } from '../compiler.ts';
 import { fileErrorText, listenErrorText } from '../go-errors.ts';
 import { descriptorSink, Log } from '../log.ts';
 import { type Call, CommandError, type OptionValues, usageError } from './command.ts';
@@ -44,6 +45,7 @@ export async function qemu(call: Call): Promise<number> {
   const atEnd: (() => void | Promise<void>)[] = [(): void => rmSync(folder, { recursive: true, force: true })];
   try {
     const network = await createNetwork(wanted, options.text('pcap'));
+    compileSooner();
     atEnd.push(() => network.close());
     if (control !== undefined) {
       const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
