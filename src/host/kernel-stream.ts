@@ -23,7 +23,7 @@ import {
 import { EAGAIN, EINPROGRESS, ENOBUFS, ENOMEM } from '../system/errno.ts';
 import { close, getsockopt, recv, recvmsg, send, sendmsg, setsockopt, shutdown } from '../system/syscalls.ts';
 import { Timer } from '../runtime/timer-wheel.ts';
-import type { TurnLoop, Watcher } from '../runtime/turn-loop.ts';
+import type { Chore, TurnLoop, Watcher } from '../runtime/turn-loop.ts';
 import { type EndpointHandler, HANGUP, READABLE, type Spans, type StreamEndpoint, WRITABLE } from './endpoint.ts';
 import { type KernelMemory, SINK } from './kernel-memory.ts';
 
@@ -54,7 +54,7 @@ export function endpointEvents(events: number): number {
   return (events & EPOLLIN ? READABLE : 0) | (events & EPOLLOUT ? WRITABLE : 0) | hangup;
 }
 
-export class KernelStream implements StreamEndpoint, Watcher {
+export class KernelStream implements StreamEndpoint, Watcher, Chore {
   handler: EndpointHandler;
   readonly #fd: number;
   readonly #loop: TurnLoop;
@@ -67,6 +67,9 @@ export class KernelStream implements StreamEndpoint, Watcher {
   /** An error was reported: worth asking the kernel which. */
   #troubled = false;
   #closed = false;
+  /** The end of what is sent, and of the descriptor, wait for the end of the round: neither may hold up an answer to the VM. */
+  #endDue = false;
+  #closeDue = false;
   /** The peer has sent its last byte. */
   #ended = false;
   /** Where the kernel will peek next (SO_PEEK_OFF); -1 while the option is off and peeking starts at the head. */
@@ -221,7 +224,23 @@ export class KernelStream implements StreamEndpoint, Watcher {
   }
 
   shutdownWrite(): void {
-    shutdown(this.#fd, SHUT_WR);
+    this.#endDue = true;
+    this.#loop.afterPhases(this);
+  }
+
+  run(): void {
+    if (this.#closed && !this.#closeDue) return;
+    // Before a close over unread bytes, too: the peer has its end of stream before the reset.
+    if (this.#endDue) shutdown(this.#fd, SHUT_WR);
+    this.#endDue = false;
+    if (this.#closeDue) this.#release();
+  }
+
+  #release(): void {
+    this.#closeDue = false;
+    // The kernel answers a close over unread bytes with a reset.
+    if (this.#discarded > 0) this.#drop();
+    close(this.#fd);
   }
 
   abandon(): void {
@@ -247,9 +266,8 @@ export class KernelStream implements StreamEndpoint, Watcher {
     this.#memory.leaving.delete(this);
     if (this.#retry !== null) this.#loop.timers.cancel(this.#retry);
     this.#loop.forget(this.#token);
-    // The kernel answers a close over unread bytes with a reset.
-    if (this.#discarded > 0) this.#drop();
-    close(this.#fd);
+    this.#closeDue = true;
+    this.#loop.afterPhases(this);
   }
 
   reset(): void {

@@ -105,7 +105,13 @@ test('VMs that are kept apart don’t meet on the host’s loopback, where ports
     const udp = network.forward('udp:127.0.0.1:0', `${other.address}:53`);
     const reached = one.connect('192.168.127.254', tcp.port);
     if (isolation) await assert.rejects(reached, /refused|reset/i);
-    else (await reached).destroy();
+    else {
+      const meeting = await reached;
+      const [answer] = (await once(meeting, 'data')) as [Buffer];
+      assert.equal(answer.toString(), 'in');
+      meeting.end();
+      await once(meeting, 'close');
+    }
     one.sendDatagram(5000, '192.168.127.254', udp.port, Buffer.from('question'));
     for (let i = 0; i < 100 && datagrams.length === 0 && network.counters.udp.refused === 0; i++) await pause(5);
     assert.deepEqual(datagrams, isolation ? [] : ['question']);
