@@ -48,6 +48,13 @@ export class SendTimes {
     return -1;
   }
 
+  /** Of everything from `start` to `end` nothing is known but that it was sent by `now`. */
+  restart(start: number, end: number, now: number): void {
+    this.start = start;
+    this.#count = 0;
+    this.note(end, now, 0);
+  }
+
   /** Forgets what lies below `sequence`. */
   forget(sequence: number): void {
     while (this.#count > 0 && ((this.#end[this.#first]! - sequence) | 0) <= 0) this.#drop();

@@ -30,7 +30,18 @@ export function rememberTimeout(flow: TcpFlow): void {
 export function takeAfterTimeout(ctx: TcpContext, flow: TcpFlow, ack: number): void {
   const again = flow.recovering ? flow.rexmitNxt : flow.sndNxt;
   if (((ack - flow.recover) | 0) >= 0) flow.timedOut = false;
-  else if (flow.scoreboard.count === 0 && ((ack - again) | 0) > 0) undo(ctx, flow);
+  else if (flow.scoreboard.count === 0 && ((ack - again) | 0) > 0) {
+    undo(ctx, flow);
+    stopRepairing(ctx, flow, ack);
+  }
+}
+
+/** What is still in flight is on its way: a guest that stood still for a while takes it from its queue. Should some be missing, its reports tell. */
+function stopRepairing(ctx: TcpContext, flow: TcpFlow, una: number): void {
+  flow.recovering = false;
+  flow.lostEdge = una;
+  flow.sndNxt = flow.sndMax;
+  flow.rack?.times.restart(una, flow.sndMax, ctx.timers.now);
 }
 
 /** The guest reports that it has got [left, right) twice. Of interest is what the last recovery has sent again: not a tail probe, or what the link has doubled. */
@@ -38,7 +49,10 @@ export function takeDuplicateReport(ctx: TcpContext, flow: TcpFlow, left: number
   if (flow.undoBytes === 0 || ((left - flow.undoFrom) | 0) < 0 || ((right - flow.recover) | 0) > 0) return;
   if (flow.rack !== null) noteReordering(ctx, flow, flow.rack);
   flow.undoBytes = Math.max(flow.undoBytes - ((right - left) | 0), 0);
-  if (flow.undoBytes === 0) undo(ctx, flow);
+  if (flow.undoBytes > 0) return;
+  const { timedOut } = flow;
+  undo(ctx, flow);
+  if (timedOut && flow.scoreboard.count === 0) stopRepairing(ctx, flow, flow.sndUna);
 }
 
 function undo(ctx: TcpContext, flow: TcpFlow): void {

@@ -23,6 +23,33 @@ test('a guest that acknowledges what was not sent again after a timeout has got 
   assert.ok(sender.put(60).length >= 20);
 });
 
+test('nothing more is sent again then: what is in flight is on its way, and new data follows it', () => {
+  const sender = grown();
+  sender.put(20);
+  assert.deepEqual(sender.later(300), [10]);
+  assert.deepEqual(sender.ack(12), []);
+  assert.equal(sender.counters.retransmitted, 1);
+  assert.deepEqual(sender.put(2), [30, 31]);
+  // What is missing after all is found as ever.
+  sender.ack(14);
+  assert.deepEqual(sender.ack(14, [15, 18]), [14]);
+  assert.equal(sender.counters.fastRecoveries, 1);
+  sender.ack(32);
+  assert.equal(sender.counters.retransmitted, 2);
+});
+
+test('nor when it reports as doubled all that was sent again', () => {
+  const sender = grown();
+  sender.put(20);
+  sender.later(300);
+  assert.deepEqual(sender.ack(11), [11, 12]);
+  sender.ack(11, [10, 11]);
+  assert.deepEqual(sender.ack(13, [11, 13]), []);
+  assert.equal(sender.counters.spuriousRecoveries, 1);
+  assert.equal(sender.counters.retransmitted, 3);
+  assert.deepEqual(sender.put(1), [30]);
+});
+
 test('one that then has everything may have lacked that one segment', () => {
   const sender = grown();
   sender.put(20);
