@@ -12,12 +12,14 @@ export interface FlagDefinition {
   readonly kind: FlagKind;
   readonly usage: string;
   readonly default?: boolean | number | string;
+  /** A boolean that was left out is undefined, which says something else than false. */
+  readonly optional?: true;
 }
 
-export type FlagValue = boolean | number | string | readonly string[];
+export type FlagValue = boolean | number | string | readonly string[] | undefined;
 export type FlagValues<D extends Record<string, FlagDefinition>> = {
   -readonly [K in keyof D]: D[K]['kind'] extends 'bool'
-    ? boolean
+    ? boolean | (D[K]['optional'] extends true ? undefined : never)
     : D[K]['kind'] extends 'int'
       ? number
       : D[K]['kind'] extends 'list'
@@ -40,7 +42,8 @@ export function parseFlags<D extends Record<string, FlagDefinition>>(
   argv: readonly string[],
 ): { values: FlagValues<D>; given: Set<string>; rest: readonly string[] } {
   const values: Record<string, FlagValue> = {};
-  for (const [name, { kind, default: initial }] of Object.entries(definitions)) values[name] = initial ?? zero(kind);
+  for (const [name, { kind, default: initial, optional }] of Object.entries(definitions))
+    values[name] = optional ? undefined : (initial ?? zero(kind));
   const given = new Set<string>();
   let i = 0;
   for (; i < argv.length; i++) {

@@ -22,7 +22,7 @@ export const GVPROXY_FLAGS = {
   deviceIP: { kind: 'string', usage: 'Set the IP address of the virtual machine, default is the second address of the subnet' },
   hostIP: { kind: 'string', usage: "Set the IP address that reaches the host's loopback, default is the last address of the subnet" },
   ipv4: { kind: 'bool', usage: 'Give guests IPv4', default: true },
-  ipv6: { kind: 'bool', usage: 'Give guests IPv6' },
+  ipv6: { kind: 'bool', usage: 'Give guests IPv6', optional: true },
   subnet6: {
     kind: 'string',
     usage: 'Set the IPv6 prefix of the virtual network, one /64, default is a unique local one derived from the subnet',

@@ -63,7 +63,8 @@ export interface CommandLine {
   readonly deviceIP: string;
   readonly hostIP: string;
   readonly ipv4: boolean;
-  readonly ipv6: boolean;
+  /** Undefined: nothing is said of it. */
+  readonly ipv6?: boolean | undefined;
   readonly subnet6: string;
   readonly gatewayIP6: string;
   readonly deviceIP6: string;
@@ -172,8 +173,7 @@ function resolveStack(flags: CommandLine, { file, compile, searchDomains }: Surr
   const ipv4 = stack.ipv4 ?? flags.ipv4;
   const choice = {
     ipv4,
-    // The flag can't say that it was left out: only that IPv6 is wanted.
-    ipv6: stack.ipv6 ?? (flags.ipv6 || undefined),
+    ipv6: stack.ipv6 ?? flags.ipv6,
     subnet6: stack.subnet6 || flags.subnet6,
     gatewayIP6: stack.gatewayIP6 || flags.gatewayIP6,
     deviceIP6: stack.deviceIP6 || flags.deviceIP6,

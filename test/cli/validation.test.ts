@@ -48,6 +48,13 @@ test('§2.3: each mistake is refused, and of two the one of the earlier row', ()
   }
 });
 
+test('addresses of IPv6 beside -ipv6=false are a contradiction, and without it they turn IPv6 on', () => {
+  refused(['-ipv6=false', '-subnet6', 'fd00::/64'], 'subnet6 is fd00::/64, but ipv6 is off');
+  assert.equal(checked(['-subnet6', 'fd00::/64']).stack.ipv6, true);
+  assert.equal(checked(['-ipv6']).stack.ipv6, true);
+  assert.equal(checked(['-ipv6=false']).stack.ipv6, undefined);
+});
+
 test('§2.3 row 4: the address that can not be found is named; with all three given the subnet is to blame', () => {
   const small = (...argv: string[]): string[] => ['-subnet', '10.0.0.0/30', ...argv];
   refused(small('-gatewayIP', '10.0.0.1'), 'failed to identify usable device IP address in subnet: subnet too small');

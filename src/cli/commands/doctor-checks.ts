@@ -25,7 +25,7 @@ export interface Host {
   opens(path: string): boolean;
   exists(path: string): boolean;
   /** Whether the kernel gives such a socket, and takes such an option. */
-  tries(what: 'ping' | 'raw ping' | 'vsock' | 'peek offset'): boolean;
+  tries(what: 'ping' | 'raw ping' | 'vsock' | 'peek offset' | 'peek offset of IPv6'): boolean;
   /** What `qemu-system-… --version` says; undefined without a QEMU. */
   readonly qemu: readonly [number, number] | undefined;
 }
@@ -73,8 +73,15 @@ function calls({ noCalls, platform, processor }: Host): Finding {
 
 function peekOffset(host: Host): Finding {
   const finding = { what: 'kernel', found: host.kernel };
-  if (host.tries('peek offset')) return { ...finding, verdict: 'ok' };
-  return { ...finding, verdict: 'warn', advice: 'TCP to guests costs more before Linux 6.9 (SO_PEEK_OFF); nothing else is missing' };
+  if (!host.tries('peek offset'))
+    return { ...finding, verdict: 'warn', advice: 'TCP to guests costs more before Linux 6.9 (SO_PEEK_OFF); nothing else is missing' };
+  if (!host.tries('peek offset of IPv6'))
+    return {
+      ...finding,
+      verdict: 'warn',
+      advice: 'TCP over IPv6 to guests costs more on this kernel (SO_PEEK_OFF); nothing else is missing',
+    };
+  return { ...finding, verdict: 'ok' };
 }
 
 function descriptors(host: Host): Finding {

@@ -1,6 +1,7 @@
 /** What the kernel gives this user, tried out. */
 import {
   AF_INET,
+  AF_INET6,
   AF_VSOCK,
   IPPROTO_ICMP,
   SO_PEEK_OFF,
@@ -28,6 +29,8 @@ export const TRIALS: Readonly<Record<Parameters<Host['tries']>[0], () => boolean
   'raw ping': () => canOpen(AF_INET, SOCK_RAW, IPPROTO_ICMP),
   vsock: () => canOpen(AF_VSOCK, SOCK_STREAM, 0),
   'peek offset': () => canOpen(AF_INET, SOCK_STREAM, 0, peeksAtOffset),
+  // Where there is no IPv6 there is nothing to miss.
+  'peek offset of IPv6': () => !canOpen(AF_INET6, SOCK_STREAM, 0) || canOpen(AF_INET6, SOCK_STREAM, 0, peeksAtOffset),
 };
 
 function canOpen(family: number, type: number, protocol: number, and: (fd: number) => boolean = () => true): boolean {

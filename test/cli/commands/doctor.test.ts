@@ -42,6 +42,7 @@ test('what is missing is told with what to do about it', () => {
     ['Node', 'fail', /20\.19/, { node: 'v20.18.1' }, {}],
     ['system calls', 'fail', /x64 or arm64/, { noCalls: 'darwin-x64' }, {}],
     ['kernel', 'warn', /6\.9/, { tries: (option: string) => option !== 'peek offset' }, {}],
+    ['kernel', 'warn', /over IPv6/, { tries: (option: string) => option !== 'peek offset of IPv6' }, {}],
     [
       'descriptors',
       'warn',
