@@ -1,5 +1,6 @@
 /** From command line and configuration file to what gvproxy runs with (contract §2.3, §3). */
 import { readFileSync } from 'node:fs';
+import type { ConfigFile } from '../config/file-schema.ts';
 import { type GvproxyConfig, resolveGvproxyConfig, type Surroundings } from '../config/gvproxy-config.ts';
 import { parseLogLevel } from '../config/log-level.ts';
 import { ConfigError } from '../config/subnet.ts';
@@ -8,6 +9,20 @@ import { fileErrorText } from './go-errors.ts';
 import type { GvproxyValues } from './gvproxy-flags.ts';
 import type { Log } from './log.ts';
 import { validate } from './validation.ts';
+
+/** Of the network's addresses the file has the last word; of everything else the command line. */
+const ADDRESS_FLAGS = [
+  'subnet',
+  'gatewayIP',
+  'deviceIP',
+  'hostIP',
+  'ipv4',
+  'ipv6',
+  'subnet6',
+  'gatewayIP6',
+  'deviceIP6',
+  'hostIP6',
+] as const;
 
 /** What `-config` names, and what is to be said of it once there is a log. */
 export interface LoadedFile extends Pick<Surroundings, 'file' | 'compile'> {
@@ -31,7 +46,15 @@ export async function loadFile(flags: GvproxyValues, argv: readonly string[]): P
   const ignored = argv.some((word) => word === '-ssh-port' || word === '--ssh-port')
     ? ['flag -ssh-port is not available with a configuration file: stack.forwards has the forwards']
     : [];
-  return { file, compile: compileRe2, warnings: [...warnings, ...unknown, ...ignored] };
+  return { file, compile: compileRe2, warnings: [...warnings, ...unknown, ...ignored, ...overruled(argv, file)] };
+}
+
+/** Flags that are given although the file says something else, and wins (contract §3.4). */
+function overruled(argv: readonly string[], { stack = {} }: ConfigFile): string[] {
+  const given = new Set(argv.filter((word) => word.startsWith('-')).map((word) => word.replace(/^--?/, '').replace(/=.*$/s, '')));
+  return ADDRESS_FLAGS.filter((name) => given.has(name) && (stack[name] ?? '') !== '').map(
+    (name) => `flag -${name} has no effect: stack.${name} of the configuration file is ${String(stack[name])}`,
+  );
 }
 
 /** Contract §2.3 from row 3 on; `inUse` as for `validate`. Throws ConfigError. */

@@ -53,7 +53,7 @@ async function run(command: CommandDefinition, environment: Environment): Promis
 }
 
 /** Throws CommandError. */
-function readCall({ options: definitions, goFlags }: CommandDefinition, environment: Environment): Call {
+function readCall({ options: definitions, goFlags, usage }: CommandDefinition, environment: Environment): Call {
   if (goFlags === true) return { environment, options: new OptionValues({}), words: environment.argv };
   const options: NonNullable<ParseArgsConfig['options']> = {};
   for (const [name, { type, short, multiple = false }] of Object.entries(definitions))
@@ -65,6 +65,8 @@ function readCall({ options: definitions, goFlags }: CommandDefinition, environm
     const { code = '', message } = error as NodeJS.ErrnoException;
     if (!code.startsWith('ERR_PARSE_ARGS')) throw error;
     // Behind the first sentence Node tells how to write what nobody has meant.
-    throw usageError(message.replace(/\. To specify [\s\S]*$/, '').replaceAll('\n', ' '));
+    const what = message.replace(/\. To specify [\s\S]*$/, '').replaceAll('\n', ' ');
+    const isAnothers = usage.some((form) => form.includes(' -- ')) && !environment.argv.includes('--');
+    throw usageError(isAnothers ? `${what}; what is meant for the program follows --` : what);
   }
 }

@@ -54,7 +54,7 @@ export function planIpv6(choice: Ipv6Choice, subnet: string, mtu: number): Addre
     if (typeof value !== 'boolean') throw new ConfigError(`${name} can't be ${JSON.stringify(value)}: want true or false`);
   }
   const said = Object.entries({ subnet6, gatewayIP6, deviceIP6, hostIP6 }).find(([, value]) => value !== '');
-  if (ipv6 === false && said !== undefined) throw new ConfigError(`${said[0]} is ${said[1]}, but ipv6 is off`);
+  if (ipv6 === false && said !== undefined) throw new ConfigError(`${said[0]} is ${said[1]}, but ipv6 is off: leave out one of them`);
   if (ipv6 !== true && said === undefined) {
     if (!ipv4) throw new ConfigError('guests need an address: ipv4 is off, and ipv6 is not on');
     return undefined;

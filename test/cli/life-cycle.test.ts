@@ -98,6 +98,18 @@ test('§2.3, §3.1: -ssh-port=PORT is not warned of, only the word alone; an unk
   );
 });
 
+test('§3.4: addresses are the file’s, and a flag that says something else is told that it has no effect', async () => {
+  const { config } = written('stack:\n  ipv6: true\n  subnet: 10.9.0.0/24\ninterfaces: { qemu: tcp://127.0.0.1:99999 }');
+  const { log } = await ended('-config', config, '-ipv6=false', '--subnet', '10.8.0.0/24', '-deviceIP', '10.9.0.9');
+  assert.deepEqual(
+    log.filter((record) => record.startsWith('warning')).map((record) => record.replaceAll('\\', '')),
+    [
+      'warning: flag -subnet has no effect: stack.subnet of the configuration file is 10.9.0.0/24',
+      'warning: flag -ipv6 has no effect: stack.ipv6 of the configuration file is true',
+    ],
+  );
+});
+
 test('§2.3 row 1: a file that can not be read or parsed ends the start with 1, on standard error', async () => {
   const folder = temporaryFolder();
   const log = ['-log-file', join(folder, 'log')];

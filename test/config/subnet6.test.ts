@@ -59,7 +59,7 @@ test('says what cannot be', () => {
     [{ subnet6: 'fd00::/64', deviceIP6: 'fd00::' }, /^deviceIP6 can't be/],
     [{ subnet6: 'fd00::/64', hostIP6: '10.0.0.1' }, /^hostIP6 can't be/],
     [{ subnet6: 'fd00::/64', hostIP6: 'fd00::1' }, /need to be distinct, not fd00::1, fd00::2 and fd00::1$/],
-    [{ ipv6: false, gatewayIP6: 'fd00::1' }, /^gatewayIP6 is fd00::1, but ipv6 is off$/],
+    [{ ipv6: false, gatewayIP6: 'fd00::1' }, /^gatewayIP6 is fd00::1, but ipv6 is off: leave out one of them$/],
     [{ ipv4: false }, /^guests need an address: ipv4 is off, and ipv6 is not on$/],
     [{ ipv6: 'yes' as unknown as boolean }, /^ipv6 can't be "yes": want true or false$/],
     [{ ipv4: 0 as unknown as boolean }, /^ipv4 can't be 0: want true or false$/],

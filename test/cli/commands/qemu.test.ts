@@ -116,7 +116,7 @@ test('what can not be started is told before anything is opened', async () => {
     ],
     [['--qemu', 'qemu-system-pdp11'], 1, 'there is no program qemu-system-pdp11 in PATH (--qemu PROGRAM names another)'],
     [['--qemu', '/bin/true'], 1, "/bin/true --version doesn't answer as QEMU does"],
-    [['-m', '512'], 2, "Unknown option '-m'"],
+    [['-m', '512'], 2, "Unknown option '-m'; what is meant for the program follows --"],
     [['--ipv4=no'], 2, '--ipv4 can\'t be "no": want true or false'],
     [['--ipv6', '--mtu', '1000', '--qemu', fakeQemu('7.2.0', 'exit 0')], 1, 'mtu 1000 is too small for IPv6: want 1280 or more'],
     [['--ipv4=false', '--qemu', fakeQemu('7.2.0', 'exit 0')], 1, 'guests need an address: ipv4 is off, and ipv6 is not on'],
