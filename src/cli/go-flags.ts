@@ -43,7 +43,7 @@ export function parseFlags<D extends Record<string, FlagDefinition>>(
 ): { values: FlagValues<D>; given: Set<string>; rest: readonly string[] } {
   const values: Record<string, FlagValue> = {};
   for (const [name, { kind, default: initial, optional }] of Object.entries(definitions))
-    values[name] = optional ? undefined : (initial ?? zero(kind));
+    values[name] = kind === 'bool' && optional ? undefined : (initial ?? zero(kind));
   const given = new Set<string>();
   let i = 0;
   for (; i < argv.length; i++) {

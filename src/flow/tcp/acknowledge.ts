@@ -85,13 +85,15 @@ function advanceUna(ctx: TcpContext, flow: TcpFlow, ack: number, advance: number
 
 function takeDuplicate(ctx: TcpContext, flow: TcpFlow): void {
   flow.duplicateAcks++;
-  flow.restart = true;
   flow.tailProbed = false;
   ctx.touch(flow);
-  if (flow.sack) return;
-  // RFC 5681 §3.2 step 4: each duplicate means that a segment has left the wire.
-  if (flow.recovering) flow.cwnd += flow.mss;
-  else if (flow.duplicateAcks >= DUPLICATE_THRESHOLD) enterRecovery(ctx, flow);
+  if (flow.sack) flow.restart = true;
+  // RFC 5681 §3.2 step 4: each duplicate means that a segment has left the wire. It does not put off the timeout (RFC 6298 §5.3).
+  else if (flow.recovering) flow.cwnd += flow.mss;
+  else if (flow.duplicateAcks >= DUPLICATE_THRESHOLD) {
+    enterRecovery(ctx, flow);
+    if (flow.recovering) flow.restart = true;
+  }
 }
 
 /** RFC 2018 §5: ranges outside what is in flight are ignored. True when something was reported for the first time. */

@@ -166,6 +166,8 @@ export class TcpFlow implements FlowEntry, FlowAddresses, EndpointHandler {
   undoThreshold = 0;
   undoBytes = 0;
   undoFrom = 0;
+  /** Where the last of these reports began. */
+  undoLast = 0;
   /** After a timeout that may have been needless. */
   timedOut = false;
   readonly scoreboard: Scoreboard = new Scoreboard();

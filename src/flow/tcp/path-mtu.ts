@@ -21,5 +21,7 @@ export function takePathMtu(ctx: TcpContext, flow: TcpFlow, mtu: number): void {
   flow.mss = mss;
   // Lost for their size, which says nothing of congestion: the windows stay (RFC 1191 §6.4).
   startOver(flow);
+  // Whatever is acknowledged next may have been sent again.
+  flow.timedOut = false;
   ctx.ready(flow);
 }

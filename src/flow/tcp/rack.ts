@@ -24,8 +24,8 @@ const PERSIST = 16;
 
 export class Rack {
   readonly times: SendTimes;
-  /** What was in flight when this was made: when exactly that was sent is not known. */
-  readonly unknown: number;
+  /** What was in flight when this was made, or begun anew: when exactly that was sent is not known. */
+  unknown: number;
   readonly again: Retransmissions = new Retransmissions();
   /** When the newest that has arrived was sent, and how long its acknowledgment took. What lies below `end` was sent for the first time before it. */
   sent = -1;
@@ -45,6 +45,12 @@ export class Rack {
     this.times = new SendTimes(start);
     this.unknown = unknown;
     this.end = start;
+  }
+
+  /** Of what is in flight, `una` to `end`, nothing is known but that it was sent by `now`. */
+  restart(una: number, end: number, now: number): void {
+    this.times.restart(una, end, now);
+    this.unknown = end;
   }
 }
 

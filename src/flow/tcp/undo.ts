@@ -12,6 +12,7 @@ export function rememberReduction(flow: TcpFlow): void {
   flow.undoThreshold = flow.ssthresh;
   flow.undoBytes = 0;
   flow.undoFrom = flow.sndUna;
+  flow.undoLast = (flow.sndUna - 1) | 0;
 }
 
 /**
@@ -20,6 +21,7 @@ export function rememberReduction(flow: TcpFlow): void {
  */
 export function rememberTimeout(flow: TcpFlow): void {
   flow.undoBytes = 0;
+  flow.undoLast = (flow.undoFrom - 1) | 0;
   flow.timedOut = flow.sack && flow.scoreboard.count === 0 && (flow.attempts <= 1 || flow.timedOut);
 }
 
@@ -36,17 +38,26 @@ export function takeAfterTimeout(ctx: TcpContext, flow: TcpFlow, ack: number): v
   }
 }
 
-/** What is still in flight is on its way: a guest that stood still for a while takes it from its queue. Should some be missing, its reports tell. */
+/**
+ * What is still in flight is on its way: a guest that stood still for a while takes it from its queue. Should some be missing, its reports tell.
+ * Not behind a window that has shrunk: a guest drops what lies beyond.
+ */
 function stopRepairing(ctx: TcpContext, flow: TcpFlow, una: number): void {
+  if (flow.sndWnd < ((flow.sndMax - una) | 0)) return;
   flow.recovering = false;
   flow.lostEdge = una;
   flow.sndNxt = flow.sndMax;
-  flow.rack?.times.restart(una, flow.sndMax, ctx.timers.now);
+  flow.rack?.restart(una, flow.sndMax, ctx.timers.now);
+  flow.restart = true;
+  ctx.touch(flow);
 }
 
 /** The guest reports that it has got [left, right) twice. Of interest is what the last recovery has sent again: not a tail probe, or what the link has doubled. */
 export function takeDuplicateReport(ctx: TcpContext, flow: TcpFlow, left: number, right: number): void {
   if (flow.undoBytes === 0 || ((left - flow.undoFrom) | 0) < 0 || ((right - flow.recover) | 0) > 0) return;
+  // A link that doubles acknowledgments tells nothing by it.
+  if (left === flow.undoLast) return;
+  flow.undoLast = left;
   if (flow.rack !== null) noteReordering(ctx, flow, flow.rack);
   flow.undoBytes = Math.max(flow.undoBytes - ((right - left) | 0), 0);
   if (flow.undoBytes > 0) return;

@@ -241,3 +241,18 @@ test('a repair is forgotten when it has arrived: 2 GiB later its numbers would l
   sender.ack(12);
   assert.equal(flow!.rack!.again.count, 0);
 });
+
+test('duplicates of a guest without SACK do not put off the timeout (RFC 6298 §5.3)', () => {
+  const sender = new Sender(false);
+  sender.put(10);
+  sender.later(20);
+  sender.ack(10);
+  sender.put(20);
+  sender.later(300);
+  const { timeouts } = sender.counters;
+  for (let i = 0; i < 100; i++) {
+    sender.ack(10);
+    sender.later(20);
+  }
+  assert.ok(sender.counters.timeouts > timeouts);
+});

@@ -1,7 +1,9 @@
 /** Reductions that turn out to be needless: RFC 3708 (D-SACK), RFC 5682 (F-RTO). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Sender } from './sender.ts';
+import { ReportKind } from '../../../src/gateway/guest-report.ts';
+import { guestReport } from '../reports.ts';
+import { MSS, Sender } from './sender.ts';
 
 /** All ten segments are acknowledged, and the window has grown to twenty; what follows begins with segment 10. */
 function grown(sack = true): Sender {
@@ -141,4 +143,72 @@ test('a probe waits for what other flows of the VM wait for: their queue is its 
   sender.put(5);
   assert.deepEqual(sender.later(100), []);
   assert.deepEqual(sender.later(40), [14]);
+});
+
+test('after it the times of sending are not known: they measure nothing, and what comes late is waited for as before', () => {
+  const sender = grown();
+  const [flow] = [...sender.bench.engine];
+  sender.put(20);
+  sender.later(20);
+  sender.ack(10, [11, 14]);
+  sender.later(20);
+  sender.ack(30);
+  sender.put(14);
+  sender.later(300);
+  sender.ack(32);
+  assert.equal(sender.counters.spuriousRecoveries, 1);
+  sender.ack(32, [33, 34]);
+  sender.ack(44);
+  sender.later(50);
+  assert.ok(flow!.rtt.shortest >= 20, `${flow!.rtt.shortest} ms`);
+  const before = sender.counters.retransmitted;
+  for (let round = 0, una = 44; round < 30; round++) {
+    const count = sender.put(10).length;
+    sender.later(20);
+    sender.ack(una + 1);
+    sender.ack(una + 1, [una + 2, una + 3]);
+    sender.later(4);
+    una += count;
+    sender.ack(una);
+    sender.later(100);
+  }
+  assert.equal(sender.counters.retransmitted, before);
+});
+
+test('behind a window that has shrunk meanwhile all is sent again, up to its edge', () => {
+  const sender = grown();
+  const { bench } = sender;
+  sender.put(20);
+  const [flow] = [...bench.engine];
+  const start = flow!.sndUna;
+  bench.guest({ window: (8 * MSS) >> 4, ack: start });
+  assert.deepEqual(sender.later(300), [10]);
+  bench.guest({ window: (8 * MSS) >> 4, ack: (start + 2 * MSS) | 0 });
+  assert.deepEqual(sender.sent(), [12, 13, 14, 15, 16, 17, 18, 19]);
+  assert.deepEqual(sender.later(60), []);
+});
+
+test('an acknowledgment that the link has doubled reports once', () => {
+  const sender = grown();
+  sender.put(60);
+  sender.later(300);
+  sender.ack(11);
+  for (let i = 0; i < 3; i++) sender.ack(11, [10, 11]);
+  assert.equal(sender.counters.spuriousRecoveries, 0);
+});
+
+test('what is sent in smaller segments after a timeout is no proof against it', () => {
+  const sender = grown();
+  const { bench } = sender;
+  sender.put(20);
+  sender.later(300);
+  sender.ack(11);
+  const [flow] = [...bench.engine];
+  const [source, destination] = ['192.168.127.254', '192.168.127.2'];
+  const about = { kind: ReportKind.TOO_BIG, mtu: 1000, protocol: 6, source, destination, sourcePort: 80, destinationPort: 40_000 };
+  bench.engine.report(guestReport(about));
+  bench.guest({ ack: (flow!.sndUna + 2 * MSS) | 0 });
+  const lengths = bench.drain().map(({ data }) => data.length);
+  assert.ok(lengths.length >= 2 && lengths.every((length) => length <= 960), lengths.join());
+  assert.equal(sender.counters.spuriousRecoveries, 0);
 });
