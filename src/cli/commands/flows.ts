@@ -1,5 +1,6 @@
 /** `guestwire flows`: guests' conversations, and the end of one. */
-import { type Call, checkWords, STATUS } from './command.ts';
+import { IpAddress } from '../../packet/address.ts';
+import { type Call, checkWords, STATUS, usageError } from './command.ts';
 import { type Client, connectTo } from './client.ts';
 import { type Column, printListing } from './listing.ts';
 
@@ -44,7 +45,10 @@ export async function flows(call: Call): Promise<number> {
   const query = new URLSearchParams({ limit: String(PAGE) });
   for (const name of ['protocol', 'guest']) {
     const value = call.options.text(name);
-    if (value !== undefined) query.set(name, value);
+    if (value === undefined) continue;
+    if (name === 'guest' ? IpAddress.parse(value) === undefined : value !== 'tcp' && value !== 'udp')
+      throw usageError(`--${name} can't be ${JSON.stringify(value)}: want ${name === 'guest' ? 'an IP address' : 'tcp or udp'}`);
+    query.set(name, value);
   }
   const all = await everyFlow(client, query);
   printListing(call, { flows: all }, FLOW_COLUMNS, all);

@@ -1,6 +1,7 @@
 /** Forwards as people write them: `[PROTOCOL:][ADDRESS:]PORT:[GUEST:]PORT`. */
 import type { NetworkAddresses } from '../../config/subnet6.ts';
 import type { ForwardRequest } from '../../forward/forward.ts';
+import { IpAddress } from '../../packet/address.ts';
 import { usageError } from './command.ts';
 
 export interface ForwardPlace {
@@ -33,7 +34,10 @@ export function parseForward(text: string): WantedForward {
   for (let at = text.length; (at = text.lastIndexOf(':', at - 1)) > 0;) {
     const local = place(text.slice(0, at));
     const [, guest, guestPorts] = GUEST_PLACE.exec(text.slice(at + 1)) ?? [];
-    if (local !== undefined && guestPorts !== undefined && guest !== '') return { ...local, guest, guestPorts };
+    if (local === undefined || guestPorts === undefined || guest === '' || !arePorts(guestPorts)) continue;
+    if (guest !== undefined && IpAddress.parse(guest.replace(/^\[(.*)\]$/, '$1')) === undefined)
+      throw usageError(`${JSON.stringify(guest)} is no address of a guest: want one such as 192.168.127.3`);
+    return { ...local, guest, guestPorts };
   }
   return refuse(text, '8080:80, udp:5353:53, 0.0.0.0:8000-8010:9000-9010 or 8080:192.168.127.3:80');
 }
@@ -47,7 +51,11 @@ export function requestOf({ protocol, local, guest, guestPorts }: WantedForward,
 
 function place(text: string): ForwardPlace | undefined {
   const [, protocol, host = '127.0.0.1', ports] = PLACE.exec(text) ?? [];
-  return ports === undefined ? undefined : { protocol: protocol === 'udp' ? 'udp' : 'tcp', local: `${host}:${ports}` };
+  return ports === undefined || !arePorts(ports) ? undefined : { protocol: protocol === 'udp' ? 'udp' : 'tcp', local: `${host}:${ports}` };
+}
+
+function arePorts(range: string): boolean {
+  return range.split('-').every((port) => Number(port) <= 0xffff);
 }
 
 function refuse(text: string, wanted: string): never {

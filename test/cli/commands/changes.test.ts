@@ -87,7 +87,7 @@ test('dns takes the zone that it is given, and refuses what is in none', async (
   for (const [line, status, text] of [
     ['dns add db 10.0.0.1', 2, /"db" is in no zone: write it whole, such as db\.test, or add --zone ZONE/],
     ['dns add example.test 10.0.0.1', 2, /"example\.test" is a zone itself: want a name in it, such as www\.example\.test/],
-    ['dns add x.test 10.0.0.999', 1, /ip/i],
+    ['dns add x.test 10.0.0.999', 2, /"10\.0\.0\.999" is no IP address/],
   ] as const) {
     const called = await guestwire(line);
     assert.equal(called.status, status, called.stderr);

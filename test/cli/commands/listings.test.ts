@@ -148,6 +148,12 @@ test('command lines that make no sense end with status 2 and say what is wanted'
     ['ports --name a --connect unix:///b', 'guestwire ports: --connect and --name say both which network is meant: want one of them'],
     ['forward fly', 'guestwire forward: there is no "fly": want ls, add or rm'],
     ['dns add db', 'guestwire dns: too few words: want a name and an IP address'],
+    ['forward add 8080:foo:80', 'guestwire forward: "foo" is no address of a guest: want one such as 192.168.127.3'],
+    [
+      'forward add 8080:99999',
+      'guestwire forward: "8080:99999" can\'t be read as a forward: want 8080:80, udp:5353:53, 0.0.0.0:8000-8010:9000-9010 or 8080:192.168.127.3:80',
+    ],
+    ['flows --protocol icmp', `guestwire flows: --protocol can't be "icmp": want tcp or udp`],
   ] as const) {
     const { status, stderr, stdout } = await guestwire(line);
     assert.deepEqual([status, stdout, stderr.split('\n')[0]], [2, '', text], line);
