@@ -1,5 +1,5 @@
 /** `guestwire dns`: names that the gateway answers for itself. */
-import { IpAddress } from '../../packet/address.ts';
+import { isIP } from 'node:net';
 import { ApiFailure, type Client, connectTo } from './client.ts';
 import { type Call, checkWords, CommandError, STATUS, usageError } from './command.ts';
 import { type Column, printListing } from './listing.ts';
@@ -45,7 +45,7 @@ export async function dns(call: Call): Promise<number> {
     printListing(call, data, COLUMNS, data.zones.flatMap(rowsOf));
   } else if (verb === 'add') {
     checkWords(words, 2, 2, 'a name and an IP address');
-    if (IpAddress.parse(words[1]!) === undefined) throw usageError(`${JSON.stringify(words[1])} is no IP address`);
+    if (isIP(words[1]!) === 0) throw usageError(`${JSON.stringify(words[1])} is no IP address`);
     await add(client, await placeOf(call, client, words[0]!), words[1]!);
   } else if (verb === 'rm') {
     checkWords(words, 1, 1, 'a name');

@@ -1,5 +1,5 @@
 /** `guestwire flows`: guests' conversations, and the end of one. */
-import { IpAddress } from '../../packet/address.ts';
+import { isIP } from 'node:net';
 import { type Call, checkWords, STATUS, usageError } from './command.ts';
 import { type Client, connectTo } from './client.ts';
 import { type Column, printListing } from './listing.ts';
@@ -46,7 +46,7 @@ export async function flows(call: Call): Promise<number> {
   for (const name of ['protocol', 'guest']) {
     const value = call.options.text(name);
     if (value === undefined) continue;
-    if (name === 'guest' ? IpAddress.parse(value) === undefined : value !== 'tcp' && value !== 'udp')
+    if (name === 'guest' ? isIP(value) === 0 : value !== 'tcp' && value !== 'udp')
       throw usageError(`--${name} can't be ${JSON.stringify(value)}: want ${name === 'guest' ? 'an IP address' : 'tcp or udp'}`);
     query.set(name, value);
   }

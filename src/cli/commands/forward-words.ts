@@ -1,7 +1,7 @@
 /** Forwards as people write them: `[PROTOCOL:][ADDRESS:]PORT:[GUEST:]PORT`. */
+import { isIP } from 'node:net';
 import type { NetworkAddresses } from '../../config/subnet6.ts';
 import type { ForwardRequest } from '../../forward/forward.ts';
-import { IpAddress } from '../../packet/address.ts';
 import { usageError } from './command.ts';
 
 export interface ForwardPlace {
@@ -35,7 +35,7 @@ export function parseForward(text: string): WantedForward {
     const local = place(text.slice(0, at));
     const [, guest, guestPorts] = GUEST_PLACE.exec(text.slice(at + 1)) ?? [];
     if (local === undefined || guestPorts === undefined || guest === '' || !arePorts(guestPorts)) continue;
-    if (guest !== undefined && IpAddress.parse(guest.replace(/^\[(.*)\]$/, '$1')) === undefined)
+    if (guest !== undefined && isIP(guest.replace(/^\[(.*)\]$/, '$1')) === 0)
       throw usageError(`${JSON.stringify(guest)} is no address of a guest: want one such as 192.168.127.3`);
     return { ...local, guest, guestPorts };
   }
