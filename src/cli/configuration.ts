@@ -30,7 +30,7 @@ export interface LoadedFile extends Pick<Surroundings, 'file' | 'compile'> {
 }
 
 /** Without `-config` there is no file, and its parsers aren't loaded: they take as long as everything else. Throws ConfigError. */
-export async function loadFile(flags: GvproxyValues, argv: readonly string[]): Promise<LoadedFile> {
+export async function loadFile(flags: GvproxyValues, argv: readonly string[], given: ReadonlySet<string> = new Set()): Promise<LoadedFile> {
   const { config: path } = flags;
   if (path === '') return { file: undefined, warnings: [] };
   let text: string;
@@ -46,13 +46,12 @@ export async function loadFile(flags: GvproxyValues, argv: readonly string[]): P
   const ignored = argv.some((word) => word === '-ssh-port' || word === '--ssh-port')
     ? ['flag -ssh-port is not available with a configuration file: stack.forwards has the forwards']
     : [];
-  return { file, compile: compileRe2, warnings: [...warnings, ...unknown, ...ignored, ...overruled(argv, file)] };
+  return { file, compile: compileRe2, warnings: [...warnings, ...unknown, ...ignored, ...overruled(flags, given, file)] };
 }
 
 /** Flags that are given although the file says something else, and wins (contract §3.4). */
-function overruled(argv: readonly string[], { stack = {} }: ConfigFile): string[] {
-  const given = new Set(argv.filter((word) => word.startsWith('-')).map((word) => word.replace(/^--?/, '').replace(/=.*$/s, '')));
-  return ADDRESS_FLAGS.filter((name) => given.has(name) && (stack[name] ?? '') !== '').map(
+function overruled(flags: GvproxyValues, given: ReadonlySet<string>, { stack = {} }: ConfigFile): string[] {
+  return ADDRESS_FLAGS.filter((name) => given.has(name) && (stack[name] ?? '') !== '' && stack[name] !== flags[name]).map(
     (name) => `flag -${name} has no effect: stack.${name} of the configuration file is ${String(stack[name])}`,
   );
 }

@@ -30,7 +30,7 @@ export async function runDaemon(environment: Environment, line: ReadFlags<typeof
   let log = new Log(descriptorSink(2, environment.stderrIsTerminal));
   let config: GvproxyConfig;
   try {
-    const loaded = await loadFile(flags, environment.argv);
+    const loaded = await loadFile(flags, environment.argv, line.given);
     log = openLog(flags, loaded, environment);
     log.level = resolveLogLevel(flags, loaded.file);
     if (log.level === 'debug' && (flags['log-file'] || loaded.file?.['log-file'])) describe(log, environment);

@@ -12,6 +12,8 @@ export interface CommandLine {
 /** What a command line says. */
 export interface ReadFlags<D extends Record<string, FlagDefinition>> {
   readonly flags: FlagValues<D>;
+  /** Names of those that the command line has. */
+  readonly given: ReadonlySet<string>;
   /** For the log: the original drops words behind its flags without a word (contract §2.1), and with them the flags that follow. */
   readonly warnings: readonly string[];
 }
@@ -19,10 +21,11 @@ export interface ReadFlags<D extends Record<string, FlagDefinition>> {
 /** The flags; the exit status when there is nothing to run. */
 export function readFlags<D extends Record<string, FlagDefinition>>(line: CommandLine, definitions: D): ReadFlags<D> | number {
   try {
-    const { values, rest } = parseFlags(definitions, line.argv);
+    const { values, given, rest } = parseFlags(definitions, line.argv);
     const [word] = rest;
     return {
       flags: values,
+      given,
       warnings: word === undefined ? [] : [`${goQuote(word)} is no flag: it is ignored, and so is all that follows it`],
     };
   } catch (error) {

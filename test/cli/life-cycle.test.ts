@@ -99,8 +99,8 @@ test('§2.3, §3.1: -ssh-port=PORT is not warned of, only the word alone; an unk
 });
 
 test('§3.4: addresses are the file’s, and a flag that says something else is told that it has no effect', async () => {
-  const { config } = written('stack:\n  ipv6: true\n  subnet: 10.9.0.0/24\ninterfaces: { qemu: tcp://127.0.0.1:99999 }');
-  const { log } = await ended('-config', config, '-ipv6=false', '--subnet', '10.8.0.0/24', '-deviceIP', '10.9.0.9');
+  const { config } = written('stack:\n  ipv4: true\n  ipv6: true\n  subnet: 10.9.0.0/24\ninterfaces: { qemu: tcp://127.0.0.1:99999 }');
+  const { log } = await ended('-config', config, '-ipv6=false', '--subnet', '10.8.0.0/24', '-deviceIP', '10.9.0.9', '-ipv4');
   assert.deepEqual(
     log.filter((record) => record.startsWith('warning')).map((record) => record.replaceAll('\\', '')),
     [

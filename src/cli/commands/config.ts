@@ -12,7 +12,7 @@ export async function config({ environment }: Call): Promise<number> {
   const { flags } = line;
   const log = new Log(descriptorSink(2, environment.stderrIsTerminal));
   try {
-    const loaded = await loadFile(flags, environment.argv);
+    const loaded = await loadFile(flags, environment.argv, line.given);
     for (const warning of [...line.warnings, ...loaded.warnings]) log.warning(warning);
     const { effectiveConfig } = await import('../../config/effective-config.ts');
     environment.stdout(effectiveConfig(configure(flags, loaded, log)));
